@@ -1,0 +1,7 @@
+//! What should happen to jobs, executions, tasks and attempts.
+//!
+//! Everything here is a function of its arguments: no clock, no random, no I/O, no waiting. The manifest keeps it so.
+
+pub mod id;
+pub mod port;
+pub mod record;

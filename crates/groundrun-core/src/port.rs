@@ -1,0 +1,195 @@
+//! The two seams to the world: what the engine asks for, and the news that comes back.
+//!
+//! An asker returns at once; what came of it arrives in the inbox. News may be late, repeated, lost or contradicting:
+//! `observe` copes, and a periodic resync asks again.
+
+use std::time::Duration;
+
+use jiff::Timestamp;
+
+use crate::{
+    id::{AttemptId, ExecutionUid, JobUid},
+    record::Ending,
+};
+
+/// Where tasks run: this machine, or Kubernetes. The side that uses it owns it.
+pub trait Backend: Send + Sync {
+    /// Begins `action` and returns at once; what came of it is told to the inbox.
+    fn apply(&self, action: Action);
+}
+
+/// Where images come from.
+pub trait Images: Send + Sync {
+    /// Begins `request` and returns at once; what came of it is told to the inbox.
+    fn ask(&self, request: ImageRequest);
+}
+
+/// Where news arrives. Implemented by the engine; bounded, and blocks the teller for a moment when full.
+pub trait Inbox: Send + Sync {
+    /// Hands over one piece of news.
+    fn tell(&self, news: News);
+}
+
+/// What the engine asks of a backend.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Action {
+    /// Run it, unless it was ever run; then say what became of it. Repeating is harmless.
+    Start(Box<AttemptSpec>),
+    /// Say what became of it. Starts nothing.
+    Adopt(AttemptId),
+    /// SIGTERM to every process that the container's init is, after `grace` SIGKILL to all.
+    Stop {
+        /// Whom.
+        id: AttemptId,
+        /// How long it may take over SIGTERM; zero kills at once.
+        grace: Duration,
+    },
+    /// The end is in the journal: drop everything but the log.
+    Forget(AttemptId),
+    /// The execution is deleted: drop everything of it, logs too. No attempt of it runs any more.
+    Discard(ExecutionUid),
+}
+
+/// All that a start needs, with nothing left to decide.
+#[derive(Clone, Debug, PartialEq)]
+pub struct AttemptSpec {
+    /// Identity.
+    pub id: AttemptId,
+    /// The host name inside: the execution's name, cut to 63 bytes.
+    pub hostname: String,
+    /// One container now; several with the sidecar issue.
+    pub container: ContainerSpec,
+    /// Wall time that the attempt may take, counted by the backend from the start of the process.
+    pub timeout: Duration,
+    /// Between SIGTERM and SIGKILL at the timeout.
+    pub grace: Duration,
+}
+
+/// One container of an attempt.
+#[derive(Clone, Debug, PartialEq)]
+pub struct ContainerSpec {
+    /// `Container.name`, or the server's name for an unnamed one.
+    pub name: String,
+    /// Digest (`sha256:…`) of the image's manifest, as imported.
+    pub image: String,
+    /// `Container.command`: replaces the image's entrypoint, and then its cmd is dropped too.
+    pub command: Vec<String>,
+    /// `Container.args`: replaces the image's cmd.
+    pub args: Vec<String>,
+    /// Spec environment, then system variables; laid over the image's by name.
+    pub env: Vec<(String, String)>,
+    /// `Container.workingDir`.
+    pub working_dir: Option<String>,
+    /// Limits.
+    pub limits: Limits,
+}
+
+/// CPU and memory of a container or of a sum of them.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Limits {
+    /// Thousandths of a CPU.
+    pub cpu_millis: u64,
+    /// Bytes.
+    pub memory_bytes: u64,
+}
+
+/// What the engine asks about images.
+#[derive(Clone, Debug, PartialEq)]
+pub enum ImageRequest {
+    /// Can all of these be had? Nothing is downloaded beyond manifests.
+    Check {
+        /// For which job.
+        job: JobUid,
+        /// For which generation of it.
+        generation: i32,
+        /// As written in the job, one per container.
+        images: Vec<String>,
+    },
+    /// Resolve tags to digests, download, unpack, and keep until `Release`.
+    Import {
+        /// For which execution.
+        execution: ExecutionUid,
+        /// As written, or as digests where an earlier import resolved them; one per container.
+        images: Vec<String>,
+    },
+    /// The execution is over: its images may be collected.
+    Release(ExecutionUid),
+}
+
+/// What comes back.
+#[derive(Clone, Debug, PartialEq)]
+pub enum News {
+    /// Of an attempt.
+    Attempt {
+        /// Which.
+        id: AttemptId,
+        /// What was seen.
+        seen: Observation,
+    },
+    /// Answer to `ImageRequest::Check`.
+    Checked {
+        /// Which job.
+        job: JobUid,
+        /// Which generation of it.
+        generation: i32,
+        /// All can be had, or the first that cannot.
+        result: Result<(), ImageFault>,
+    },
+    /// Answer to `ImageRequest::Import`.
+    Imported {
+        /// Which execution.
+        execution: ExecutionUid,
+        /// One per container, or the first that failed.
+        result: Result<Vec<ImportedImage>, ImageFault>,
+    },
+}
+
+/// What was seen of an attempt.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Observation {
+    /// The container's process runs.
+    Started {
+        /// Since when.
+        at: Timestamp,
+    },
+    /// It is over, and nothing of it is left running. `StartFailed` and `Lost` are said in the ending.
+    Ended {
+        /// When.
+        at: Timestamp,
+        /// How.
+        ending: Ending,
+    },
+}
+
+/// An image on this machine, ready to be mounted.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ImportedImage {
+    /// Digest of the manifest, `sha256:…`.
+    pub digest: String,
+    /// The registry could not be asked and an earlier digest of the same tag was used: why.
+    pub stale: Option<String>,
+}
+
+/// Why an image cannot be had.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ImageFault {
+    /// What kind of fault.
+    pub kind: ImageFaultKind,
+    /// The image as written.
+    pub image: String,
+    /// For a person, in one line, with what to do where that is known.
+    pub message: String,
+}
+
+/// What kind of fault an image has.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ImageFaultKind {
+    /// Google's reason `ContainerMissing`.
+    Missing,
+    /// Google's reason `ContainerPermissionDenied`.
+    PermissionDenied,
+    /// It exists but cannot be used: wrong platform, corrupt, hostile, too large.
+    Unusable,
+    /// Nobody answered, or the answer was cut off: trying again may help.
+    Unreachable,
+}
