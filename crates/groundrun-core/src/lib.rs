@@ -4,4 +4,5 @@
 
 pub mod id;
 pub mod port;
+pub mod process;
 pub mod record;
