@@ -1,2 +1,33 @@
-//! Developer tasks.
-fn main() {}
+//! Developer tasks: `cargo xtask test`, `tidy`, `needs`, `bench`, `tables`.
+
+use std::process::ExitCode;
+
+mod needs;
+mod sh;
+mod test;
+mod tidy;
+
+const USAGE: &str = "\
+cargo xtask <task>
+
+  test     bring what the tests need, then everything that `.ci/run` asks: format, lints, tidy, docs, all tests
+  needs    only bring what the tests need (as root on Debian), or list what is missing
+  tidy     house rules that no compiler knows
+";
+
+fn main() -> ExitCode {
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    let outcome = match arguments.first().map(String::as_str) {
+        Some("test") => test::main(),
+        Some("needs") => needs::main(),
+        Some("tidy") => tidy::main(),
+        _ => Err(USAGE.to_owned()),
+    };
+    match outcome {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(message) => {
+            eprintln!("{message}");
+            ExitCode::FAILURE
+        }
+    }
+}

@@ -1,0 +1,26 @@
+//! The gate, step by step; the first step that fails ends it.
+
+use crate::{needs, sh, tidy};
+
+pub(crate) fn main() -> Result<(), String> {
+    needs::main()?;
+    sh::run(&["cargo", "fmt", "--all", "--check"])?;
+    tidy::main()?;
+    // One profile for everything: what is built here is what the tests and the program use.
+    sh::run(&["cargo", "build", "--release", "--workspace"])?;
+    sh::run(&[
+        "cargo",
+        "clippy",
+        "--release",
+        "--workspace",
+        "--all-targets",
+        "--",
+        "-D",
+        "warnings",
+    ])?;
+    sh::run(&["cargo", "test", "--release", "--workspace", "--no-fail-fast"])?;
+    sh::run_with(
+        &["cargo", "doc", "--release", "--workspace", "--no-deps"],
+        &[("RUSTDOCFLAGS", "-D warnings")],
+    )
+}
