@@ -3,6 +3,8 @@
 //! Everything here is a function of its arguments: no clock, no random, no I/O, no waiting. The manifest keeps it so.
 
 pub mod id;
+pub mod mutants;
+pub mod outcome;
 pub mod port;
 pub mod process;
 pub mod record;

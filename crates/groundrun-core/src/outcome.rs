@@ -1,0 +1,259 @@
+//! What an ending means: for the attempt, for its task, for its execution. Codes and texts as Google words them.
+//!
+//! The engine counts by it and the API objects are rendered by it, so the two cannot disagree.
+
+use crate::{
+    port::{ImageFault, ImageFaultKind},
+    record::{Cause, Ending, Exit, Failure, Fault},
+};
+
+/// `google.rpc.Code` values that an attempt can have.
+mod code {
+    pub(super) const OK: i32 = 0;
+    pub(super) const CANCELLED: i32 = 1;
+    pub(super) const DEADLINE_EXCEEDED: i32 = 4;
+    pub(super) const RESOURCE_EXHAUSTED: i32 = 8;
+    pub(super) const ABORTED: i32 = 10;
+    pub(super) const INTERNAL: i32 = 13;
+}
+
+/// The reason of a failed execution whose task exited with an error; no other failure has one (fact: semantics 4.2).
+pub const NON_ZERO_EXIT_CODE: &str = "NonZeroExitCode";
+
+/// Reason of a job or an execution whose image is not there or cannot be used.
+pub const CONTAINER_MISSING: &str = "ContainerMissing";
+
+/// Reason of a job or an execution whose image may not be read.
+pub const CONTAINER_PERMISSION_DENIED: &str = "ContainerPermissionDenied";
+
+/// `lastAttemptResult` of a task, in parts (fact: semantics 4.4).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct AttemptStatus {
+    /// `status.code`, a `google.rpc.Code`; 0 is success, and then the message is empty and `status` is `{}`.
+    pub code: i32,
+    /// `status.message`.
+    pub message: String,
+    /// `exitCode`, where the container ended by itself with a code other than 0.
+    pub exit_code: Option<i32>,
+    /// `termSignal`, where a signal ended it. At most one of the two is there.
+    pub term_signal: Option<i32>,
+}
+
+/// What an attempt's ending says in the API.
+#[must_use]
+pub fn attempt_status(ending: &Ending) -> AttemptStatus {
+    let (exit, cause, note) = match ending {
+        Ending::Exited { exit, cause, message, .. } => (exit, cause, message.as_deref()),
+        Ending::StartFailed { whose: Fault::Theirs, why } => {
+            return told(code::ABORTED, format!("Application failed to start: {why}"));
+        }
+        // Google's text first, then what the owner of this machine can act on.
+        Ending::StartFailed { whose: Fault::Ours, why } => {
+            return told(code::INTERNAL, format!("Internal error running task. {why}"));
+        }
+        Ending::Lost { .. } => return told(code::INTERNAL, "Internal error running task.".into()),
+    };
+    let (code, text) = match (cause, exit) {
+        (Cause::OnItsOwn, Exit::Code(0)) => return told(code::OK, String::new()),
+        (Cause::OnItsOwn, Exit::Code(_)) => {
+            (code::ABORTED, "The container exited with an error.".to_owned())
+        }
+        (Cause::OnItsOwn, Exit::Signal(signal)) => {
+            (code::ABORTED, format!("Container terminated on signal {signal}."))
+        }
+        (Cause::Deadline, _) => {
+            (code::DEADLINE_EXCEEDED, "The configured timeout was reached.".into())
+        }
+        (Cause::Asked, _) => (code::CANCELLED, "Cancelled by user.".into()),
+        (Cause::OutOfMemory, _) => {
+            (code::RESOURCE_EXHAUSTED, "The configured memory limit was reached.".into())
+        }
+    };
+    let message = match note.map(str::trim).filter(|note| !note.is_empty()) {
+        Some(note) => format!("{text} {note}"),
+        None => text,
+    };
+    let (exit_code, term_signal) = match (cause, exit) {
+        (Cause::OnItsOwn, Exit::Code(code)) => (Some(i32::from(*code)), None),
+        (Cause::OnItsOwn, Exit::Signal(signal)) => (None, Some(*signal)),
+        // Google shows no exit code for what it ended itself (fact: semantics 4.2, timeout and memory).
+        _ => (None, None),
+    };
+    AttemptStatus { code, message, exit_code, term_signal }
+}
+
+fn told(code: i32, message: String) -> AttemptStatus {
+    AttemptStatus { code, message, exit_code: None, term_signal: None }
+}
+
+/// The terminal message of an execution whose task `task` failed with `ending` (fact: semantics 4.2).
+#[must_use]
+pub fn task_failure(execution: &str, task: u32, ending: &Ending) -> Failure {
+    let status = attempt_status(ending);
+    let code = match (status.exit_code, status.term_signal) {
+        (Some(code), _) => code,
+        // As a shell shows a signal. Decided by us: no sample of Google's has one.
+        (None, Some(signal)) => 128 + signal,
+        (None, None) => 0,
+    };
+    let exited = matches!(ending, Ending::Exited { cause: Cause::OnItsOwn, .. });
+    Failure {
+        reason: exited.then(|| NON_ZERO_EXIT_CODE.to_owned()),
+        message: format!(
+            "Task {execution}-task{task} failed with exit code: {code} and message: {}",
+            status.message
+        ),
+    }
+}
+
+/// Whether a failed attempt may be followed by another.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Retries {
+    /// The attempt's number is below `maxRetries`.
+    Left,
+    /// It was the last.
+    Exhausted,
+}
+
+impl Retries {
+    /// After attempt number `attempt`, from 0.
+    #[must_use]
+    pub fn after(attempt: u32, max_retries: u32) -> Self {
+        if attempt < max_retries { Self::Left } else { Self::Exhausted }
+    }
+}
+
+/// Whether the execution is meant to go on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Wish {
+    /// Nobody asked for its end.
+    GoOn,
+    /// It was cancelled or deleted.
+    Stop,
+}
+
+/// What became of a task by the end of an attempt.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[must_use]
+pub enum Settled {
+    /// `Succeeded`.
+    Succeeded,
+    /// `Failed`: out of retries.
+    Failed,
+    /// `Cancelled`: stopped, or its retry never comes, because its execution was cancelled.
+    Cancelled,
+    /// It will be tried again.
+    Retry,
+}
+
+/// What becomes of a task whose attempt ended so.
+///
+/// The end is judged by what the container did, not by when the cancel came: one that exits 0 by itself after a cancel
+/// succeeded ("the last attempt succeeded", fact: semantics 4.4), one that was told to stop and exits 0 is cancelled
+/// ("got stopped because its parent execution has been aborted").
+pub fn settled(ending: &Ending, retries: Retries, wish: Wish) -> Settled {
+    match (ending, retries, wish) {
+        (Ending::Exited { exit: Exit::Code(0), cause: Cause::OnItsOwn, .. }, ..) => {
+            Settled::Succeeded
+        }
+        (Ending::Exited { cause: Cause::Asked, .. }, _, Wish::Stop) => Settled::Cancelled,
+        (_, Retries::Exhausted, _) => Settled::Failed,
+        (_, Retries::Left, Wish::Stop) => Settled::Cancelled,
+        (_, Retries::Left, Wish::GoOn) => Settled::Retry,
+    }
+}
+
+/// Why a job is not ready or an execution cannot start, when its image cannot be had.
+///
+/// Google has no reason for an image that exists and cannot be used, or whose registry does not answer: the first is
+/// `ContainerMissing` with the fault in the message (a usable one is missing), the second has a message only.
+#[must_use]
+pub fn image_failure(fault: &ImageFault) -> Failure {
+    let ImageFault { kind, image, message } = fault;
+    let (reason, message) = match kind {
+        ImageFaultKind::Missing => (Some(CONTAINER_MISSING), format!("Image '{image}' not found.")),
+        ImageFaultKind::PermissionDenied => (
+            Some(CONTAINER_PERMISSION_DENIED),
+            format!("Permission denied on image '{image}': {message}"),
+        ),
+        ImageFaultKind::Unusable => {
+            (Some(CONTAINER_MISSING), format!("Image '{image}' cannot be used: {message}"))
+        }
+        ImageFaultKind::Unreachable => {
+            (None, format!("Image '{image}' could not be fetched: {message}"))
+        }
+    };
+    Failure { reason: reason.map(str::to_owned), message }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn exited(exit: Exit, cause: Cause) -> Ending {
+        Ending::Exited { exit, cause, memory_peak: None, message: None }
+    }
+
+    #[test]
+    fn failures_are_worded_as_google_does() {
+        let cases = [
+            (
+                exited(Exit::Code(1), Cause::OnItsOwn),
+                Some(NON_ZERO_EXIT_CODE),
+                "Task e-task3 failed with exit code: 1 and message: The container exited with an error.",
+            ),
+            (
+                exited(Exit::Code(0), Cause::Deadline),
+                None,
+                "Task e-task3 failed with exit code: 0 and message: The configured timeout was reached.",
+            ),
+            (
+                exited(Exit::Signal(9), Cause::OutOfMemory),
+                None,
+                "Task e-task3 failed with exit code: 0 and message: The configured memory limit was reached.",
+            ),
+            (
+                Ending::Lost { why: "reboot".into() },
+                None,
+                "Task e-task3 failed with exit code: 0 and message: Internal error running task.",
+            ),
+        ];
+        for (ending, reason, message) in cases {
+            let failure = task_failure("e", 3, &ending);
+            assert_eq!((failure.reason.as_deref(), failure.message.as_str()), (reason, message));
+        }
+    }
+
+    #[test]
+    fn an_attempt_shows_at_most_one_of_exit_code_and_signal() {
+        let status = attempt_status(&exited(Exit::Signal(11), Cause::OnItsOwn));
+        assert_eq!((status.exit_code, status.term_signal, status.code), (None, Some(11), 10));
+        let status = attempt_status(&exited(Exit::Code(7), Cause::OnItsOwn));
+        assert_eq!((status.exit_code, status.term_signal, status.code), (Some(7), None, 10));
+        let status = attempt_status(&exited(Exit::Code(0), Cause::OnItsOwn));
+        assert_eq!(status, told(0, String::new()));
+        let status = attempt_status(&exited(Exit::Code(0), Cause::Asked));
+        assert_eq!(status, told(1, "Cancelled by user.".into()));
+    }
+
+    #[test]
+    fn a_termination_message_follows_the_text() {
+        let ending = Ending::Exited {
+            exit: Exit::Code(2),
+            cause: Cause::OnItsOwn,
+            memory_peak: None,
+            message: Some("disk quota\n".into()),
+        };
+        assert_eq!(
+            attempt_status(&ending).message,
+            "The container exited with an error. disk quota"
+        );
+    }
+
+    #[test]
+    fn exit_0_after_a_cancel_is_success_only_when_nobody_asked_it_to_stop() {
+        let settle = |cause| settled(&exited(Exit::Code(0), cause), Retries::Left, Wish::Stop);
+        assert_eq!(settle(Cause::OnItsOwn), Settled::Succeeded);
+        assert_eq!(settle(Cause::Asked), Settled::Cancelled);
+    }
+}
