@@ -1,1 +1,11 @@
-//! (being written)
+//! The laboratory of the end-to-end tests: one server with its own data directory, real clients, real images, and a
+//! witness that nothing is left at the end.
+
+pub mod clients;
+pub mod http;
+pub mod images;
+pub mod lab;
+pub mod leftovers;
+pub mod wait;
+
+pub use lab::{Lab, Options};

@@ -1,0 +1,126 @@
+//! Images for the tests, made of Debian's packages: nothing is downloaded from a registry of images.
+
+use std::{
+    fs,
+    io::Write,
+    path::{Path, PathBuf},
+    process::Command,
+};
+
+use flate2::{Compression, write::GzEncoder};
+use serde_json::{Value, json};
+use sha2::{Digest, Sha256};
+
+use crate::clients::run;
+
+/// An OCI layout with busybox and links for the programs that the tests use. Gives the layout's directory.
+pub fn busybox(dir: &Path) -> PathBuf {
+    let root = dir.join("busybox-root");
+    fs::create_dir_all(root.join("bin")).expect("a directory");
+    for folder in ["tmp", "etc", "root", "dev", "proc", "sys"] {
+        fs::create_dir_all(root.join(folder)).expect("a directory");
+    }
+    fs::copy(which("busybox"), root.join("bin/busybox")).expect("busybox is copied");
+    fs::write(
+        root.join("etc/passwd"),
+        "root:x:0:0:root:/root:/bin/sh\nada:x:1000:1000::/tmp:/bin/sh\n",
+    )
+    .expect("written");
+    fs::write(root.join("etc/group"), "root:x:0:\nada:x:1000:\nwheel:x:10:ada\n").expect("written");
+    for applet in [
+        "sh", "true", "false", "sleep", "cat", "echo", "ls", "env", "id", "kill", "grep", "head",
+        "mount", "mknod", "hostname", "dd", "yes", "ps",
+    ] {
+        std::os::unix::fs::symlink("busybox", root.join("bin").join(applet)).expect("a link");
+    }
+    layout(
+        dir.join("busybox"),
+        &root,
+        json!({"Cmd": ["/bin/sh"], "Env": ["PATH=/bin", "FROM_IMAGE=yes"]}),
+    )
+}
+
+/// An OCI layout with Python and its standard library, from Debian's packages.
+pub fn python(dir: &Path) -> PathBuf {
+    let root = dir.join("python-root");
+    let packages = dir.join("packages");
+    fs::create_dir_all(&root).expect("a directory");
+    fs::create_dir_all(&packages).expect("a directory");
+    let wanted = [
+        "python3.11-minimal",
+        "libpython3.11-minimal",
+        "libpython3.11-stdlib",
+        "libc6",
+        "zlib1g",
+        "libexpat1",
+        "libssl3",
+        "libffi8",
+        "libbz2-1.0",
+        "liblzma5",
+        "libsqlite3-0",
+        "libgcc-s1",
+    ];
+    run(Command::new("apt-get").arg("download").arg("-qq").args(wanted).current_dir(&packages))
+        .well();
+    for entry in fs::read_dir(&packages).expect("the packages are there").flatten() {
+        run(Command::new("dpkg").arg("-x").arg(entry.path()).arg(&root)).well();
+    }
+    if !root.join("lib64").exists() {
+        std::os::unix::fs::symlink("usr/lib64", root.join("lib64")).expect("a link");
+    }
+    let config = json!({"Entrypoint": ["/usr/bin/python3.11"], "Env": ["PATH=/usr/bin:/bin", "PYTHONDONTWRITEBYTECODE=1"]});
+    layout(dir.join("python"), &root, config)
+}
+
+/// Writes an OCI image layout with one gzip layer that holds `root`.
+pub fn layout(at: PathBuf, root: &Path, config: Value) -> PathBuf {
+    let blobs = at.join("blobs/sha256");
+    fs::create_dir_all(&blobs).expect("a directory");
+    let mut archive = tar::Builder::new(Vec::new());
+    archive.follow_symlinks(false);
+    archive.mode(tar::HeaderMode::Deterministic);
+    archive.append_dir_all(".", root).expect("the layer is written");
+    let plain = archive.into_inner().expect("the layer is complete");
+    let mut gz = GzEncoder::new(Vec::new(), Compression::fast());
+    gz.write_all(&plain).expect("the layer is compressed");
+    let layer = gz.finish().expect("the layer is compressed");
+    let architecture = if cfg!(target_arch = "aarch64") { "arm64" } else { "amd64" };
+    let config = json!({
+        "architecture": architecture, "os": "linux", "config": config,
+        "rootfs": {"type": "layers", "diff_ids": [digest(&plain)]},
+    });
+    let config =
+        put(&blobs, config.to_string().as_bytes(), "application/vnd.oci.image.config.v1+json");
+    let layer = put(&blobs, &layer, "application/vnd.oci.image.layer.v1.tar+gzip");
+    let manifest = json!({
+        "schemaVersion": 2, "mediaType": "application/vnd.oci.image.manifest.v1+json",
+        "config": config, "layers": [layer],
+    });
+    let mut manifest =
+        put(&blobs, manifest.to_string().as_bytes(), "application/vnd.oci.image.manifest.v1+json");
+    manifest["annotations"] = json!({"org.opencontainers.image.ref.name": "latest"});
+    let index = json!({"schemaVersion": 2, "manifests": [manifest]});
+    fs::write(at.join("index.json"), index.to_string()).expect("written");
+    fs::write(at.join("oci-layout"), r#"{"imageLayoutVersion":"1.0.0"}"#).expect("written");
+    at
+}
+
+fn put(blobs: &Path, bytes: &[u8], media_type: &str) -> Value {
+    let digest = digest(bytes);
+    fs::write(blobs.join(&digest["sha256:".len()..]), bytes).expect("a blob is written");
+    json!({"mediaType": media_type, "digest": digest, "size": bytes.len()})
+}
+
+fn digest(bytes: &[u8]) -> String {
+    let hex: String = Sha256::digest(bytes).iter().map(|b| format!("{b:02x}")).collect();
+    format!("sha256:{hex}")
+}
+
+/// Where a program is.
+pub fn which(program: &str) -> PathBuf {
+    std::env::var_os("PATH")
+        .and_then(|path| {
+            std::env::split_paths(&path).map(|d| d.join(program)).find(|p| p.is_file())
+        })
+        .unwrap_or_else(|| panic!("{program} is not on the PATH: cargo xtask needs"))
+}
