@@ -1,0 +1,62 @@
+//! The log of an attempt: one frame per line, written by the shim, read by anybody at any time.
+//!
+//! ```text
+//! "GRLOG\0\0\x01"  then frames:  text length u32 │ time i64 │ source u8 │ text        little endian, time in ns since 1970
+//! ```
+//!
+//! A line's text is without its newline and at most as long as the launch says; what was dropped, of a line or at the
+//! end of a log that is full, is said in the text of the line or in a line of source [`Source::Note`]. A frame that is
+//! not yet whole is the end, for now.
+
+mod reader;
+mod writer;
+
+pub use reader::{LogError, Reader};
+pub(crate) use writer::Writer;
+
+use crate::protocol::UnixNanos;
+
+/// One line of an attempt's output.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Line {
+    /// When its first byte was read from the program.
+    pub at: UnixNanos,
+    /// Where it came from.
+    pub source: Source,
+    /// Without the newline. Any bytes.
+    pub text: Vec<u8>,
+}
+
+/// Where a line came from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Source {
+    /// The program's standard output.
+    Stdout,
+    /// The program's standard error.
+    Stderr,
+    /// The shim: what was dropped.
+    Note,
+}
+
+impl Source {
+    fn code(self) -> u8 {
+        match self {
+            Self::Stdout => 1,
+            Self::Stderr => 2,
+            Self::Note => 3,
+        }
+    }
+
+    fn of_code(code: u8) -> Option<Self> {
+        [Self::Stdout, Self::Stderr, Self::Note].into_iter().find(|source| source.code() == code)
+    }
+}
+
+/// Name and version at the start of the file.
+const MAGIC: [u8; 8] = *b"GRLOG\0\0\x01";
+
+/// Bytes of a frame before its text.
+const HEADER_BYTES: usize = 4 + 8 + 1;
+
+/// A reader takes a longer frame for garbage. Far above any sensible bound of a line.
+const TEXT_BYTES_MAX: u32 = 16 * 1024 * 1024;

@@ -1,0 +1,180 @@
+//! Writes a log. It takes everything and never fails: what cannot be kept is counted, and said at the end.
+
+use std::{
+    fs::File,
+    io,
+    os::unix::fs::{FileExt, OpenOptionsExt},
+    path::Path,
+};
+
+use super::{HEADER_BYTES, MAGIC, Source};
+use crate::protocol::{LogBounds, UnixNanos};
+
+/// Frames are gathered to about this size before they are written: a few pages, since every shim holds them.
+const GATHERED_BYTES: usize = 32 * 1024;
+
+/// The writing end of a log.
+#[derive(Debug)]
+pub(crate) struct Writer {
+    file: File,
+    /// Of the file, up to the last whole frame.
+    length: u64,
+    bounds: LogBounds,
+    /// Frames not yet written.
+    gathered: Vec<u8>,
+    /// Bytes of lines among `gathered`.
+    gathered_text: u64,
+    stdout: Pending,
+    stderr: Pending,
+    /// Bytes of output that no frame holds.
+    dropped: u64,
+    /// Why the last write failed.
+    fault: Option<io::Error>,
+}
+
+/// The beginning of a line whose end was not yet seen.
+#[derive(Debug, Default)]
+struct Pending {
+    since: Option<UnixNanos>,
+    text: Vec<u8>,
+    /// Bytes of it beyond the bound.
+    cut: u64,
+}
+
+impl Writer {
+    /// Makes the log at `path`.
+    pub(crate) fn create(path: &Path, bounds: LogBounds) -> io::Result<Self> {
+        let file = File::options().write(true).create_new(true).mode(0o600).open(path)?;
+        file.write_all_at(&MAGIC, 0)?;
+        Ok(Self {
+            file,
+            length: MAGIC.len() as u64,
+            bounds,
+            gathered: Vec::new(),
+            gathered_text: 0,
+            stdout: Pending::default(),
+            stderr: Pending::default(),
+            dropped: 0,
+            fault: None,
+        })
+    }
+
+    /// Takes what was read from a program's stream at `at`.
+    pub(crate) fn feed(&mut self, source: Source, at: UnixNanos, mut bytes: &[u8]) {
+        while let Some(end) = bytes.iter().position(|byte| *byte == b'\n') {
+            self.extend_line(source, at, &bytes[..end]);
+            self.end_line(source);
+            bytes = &bytes[end + 1..];
+        }
+        if !bytes.is_empty() {
+            self.extend_line(source, at, bytes);
+        }
+        self.flush();
+    }
+
+    /// The stream is at its end: its last line may lack a newline.
+    pub(crate) fn close(&mut self, source: Source) {
+        if self.pending(source).since.is_some() {
+            self.end_line(source);
+            self.flush();
+        }
+    }
+
+    /// No more output: says what was dropped.
+    pub(crate) fn finish(&mut self, at: UnixNanos) {
+        self.close(Source::Stdout);
+        self.close(Source::Stderr);
+        if self.dropped == 0 {
+            return;
+        }
+        let why = match self.fault.take() {
+            Some(err) => format!("the log could not be written ({err})"),
+            None => {
+                format!("the log of an attempt holds at most {} bytes", self.bounds.total_bytes)
+            }
+        };
+        let note = format!("… {} bytes of output dropped: {why}", self.dropped);
+        self.gather(Source::Note, at, &[note.as_bytes()]);
+        self.flush();
+    }
+
+    fn pending(&mut self, source: Source) -> &mut Pending {
+        match source {
+            Source::Stderr => &mut self.stderr,
+            Source::Stdout | Source::Note => &mut self.stdout,
+        }
+    }
+
+    fn extend_line(&mut self, source: Source, at: UnixNanos, bytes: &[u8]) {
+        let bound = self.bounds.line_bytes as usize;
+        let pending = self.pending(source);
+        pending.since.get_or_insert(at);
+        let room = bound.saturating_sub(pending.text.len()).min(bytes.len());
+        pending.text.extend_from_slice(&bytes[..room]);
+        pending.cut += (bytes.len() - room) as u64;
+    }
+
+    fn end_line(&mut self, source: Source) {
+        let Pending { since, text, cut } = std::mem::take(self.pending(source));
+        let at = since.unwrap_or(UnixNanos(0));
+        let note = match cut {
+            0 => String::new(),
+            cut => format!(" … {cut} bytes of this line dropped"),
+        };
+        let line_bytes = (text.len() + 1) as u64;
+        let frame_bytes = (HEADER_BYTES + text.len() + note.len()) as u64;
+        // Once full it stays full: a short line after a dropped long one would look as if nothing were missing.
+        let is_full = self.dropped > 0 && self.fault.is_none();
+        if is_full
+            || self.length + self.gathered.len() as u64 + frame_bytes > self.bounds.total_bytes
+        {
+            self.dropped += line_bytes + cut;
+        } else {
+            self.gather(source, at, &[&text, note.as_bytes()]);
+            self.gathered_text += line_bytes;
+        }
+        // The next line reuses the memory, unless this one was unusually long.
+        if text.capacity() <= GATHERED_BYTES {
+            let pending = self.pending(source);
+            pending.text = text;
+            pending.text.clear();
+        }
+        if self.gathered.len() >= GATHERED_BYTES {
+            self.flush();
+        }
+    }
+
+    fn gather(&mut self, source: Source, at: UnixNanos, text: &[&[u8]]) {
+        let length: usize = text.iter().map(|part| part.len()).sum();
+        // A line is bounded by a u32, and so is what is said about its cut.
+        let length = u32::try_from(length).unwrap_or(u32::MAX);
+        self.gathered.extend_from_slice(&length.to_le_bytes());
+        self.gathered.extend_from_slice(&at.0.to_le_bytes());
+        self.gathered.push(source.code());
+        for part in text {
+            self.gathered.extend_from_slice(part);
+        }
+    }
+
+    /// Writes what was gathered, whole or not at all: a torn frame in the middle would spoil all after it.
+    fn flush(&mut self) {
+        if self.gathered.is_empty() {
+            return;
+        }
+        match self.file.write_all_at(&self.gathered, self.length) {
+            Ok(()) => self.length += self.gathered.len() as u64,
+            Err(err) => {
+                // What was written of it lies behind `length`; the next frames go over it. If the file cannot even be
+                // shortened, a reader stops before the torn frame or reads what replaces it.
+                drop(self.file.set_len(self.length));
+                self.dropped += self.gathered_text;
+                self.fault = Some(err);
+            }
+        }
+        self.gathered.clear();
+        self.gathered_text = 0;
+        if self.gathered.capacity() > 2 * GATHERED_BYTES {
+            self.gathered = Vec::new();
+        }
+    }
+}

@@ -1,0 +1,318 @@
+//! What the server, the spawner and a shim say to each other, and what a shim leaves in the attempt's directory.
+//!
+//! ```text
+//!  server ──Launch──▶ spawner ──fork──▶ shim ──clone──▶ the container's init
+//!     ▲                                  │
+//!     └───── Connection: News / Wish ────┘        attempt directory: lock begun control.sock log exit
+//! ```
+//!
+//! Messages are postcard, one to a packet. They are not core types: a shim of an older server may still run, so these
+//! change only by appending, or by raising [`VERSION`].
+
+use std::{path::PathBuf, time::Duration};
+
+use groundrun_core::record;
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+
+/// Version of everything in this module. A server talks to shims of its own and of older versions.
+pub const VERSION: u32 = 1;
+
+/// All that a shim needs to run one attempt, with nothing left to decide.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Launch {
+    /// The attempt's directory (see [`crate::dir`]): absolute, made by the server, on a local file system.
+    pub attempt_dir: PathBuf,
+    /// Made by the shim in this order, removed by it at the end. Their parents exist.
+    pub cgroups: Vec<Cgroup>,
+    /// Where the kernel counts kills for want of memory: `memory.oom_control` or `memory.events`, key `oom_kill`.
+    pub oom_kills: Option<Counter>,
+    /// Where the kernel tells the peak of memory use in bytes.
+    pub memory_peak: Option<Counter>,
+    /// The file system.
+    pub root: Root,
+    /// First of the 65,536 user and group ids of the host that the container's 0..65536 are.
+    pub id_base: u32,
+    /// The program.
+    pub process: Process,
+    /// Host name inside, at most 63 bytes.
+    pub hostname: String,
+    /// The network.
+    pub network: Network,
+    /// Files written over the image's before the start, such as `/etc/hosts` and `/etc/resolv.conf`; owner root, 0644.
+    pub files: Vec<GivenFile>,
+    /// Wall time from the start of the program until it is told to stop.
+    pub timeout: Duration,
+    /// Between SIGTERM and SIGKILL at the timeout.
+    pub grace: Duration,
+    /// How much of the output is kept.
+    pub log: LogBounds,
+    /// Path inside, read at the end: [`TERMINATION_MESSAGE_PATH`] unless the spec says otherwise.
+    pub termination_message_path: String,
+}
+
+/// Where a program leaves its last words, as in Kubernetes.
+pub const TERMINATION_MESSAGE_PATH: &str = "/dev/termination-log";
+
+/// How many bytes of them are read.
+pub const TERMINATION_MESSAGE_BYTES_MAX: usize = 4096;
+
+/// One cgroup directory of the attempt.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Cgroup {
+    /// Absolute path; its parent exists, itself does not (a leftover empty one is taken over).
+    pub path: PathBuf,
+    /// File name below `path` and what is written to it, in order. A refused one fails the start.
+    pub settings: Vec<(String, String)>,
+    /// Of which hierarchy.
+    pub kind: CgroupKind,
+}
+
+/// Which hierarchy a cgroup directory belongs to: how the container joins it, and where it sees it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum CgroupKind {
+    /// Version 1: joined by writing 0 to `tasks`; seen read-only below `/sys/fs/cgroup/{controllers}`.
+    V1 {
+        /// As in the mount's options: `memory`, `cpu,cpuacct`.
+        controllers: String,
+    },
+    /// Version 2: the container is born in it; seen read-only at `/sys/fs/cgroup`.
+    V2,
+}
+
+/// A number in a file of the kernel's.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Counter {
+    /// The file.
+    pub path: PathBuf,
+    /// The word at the start of its line; empty when the file is just the number.
+    pub key: String,
+}
+
+/// The container's file system: layers of the image under one writable layer.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Root {
+    /// Unpacked layers, absolute, topmost first, at least one; owned by ids 0..65536 as in the image.
+    pub layers: Vec<PathBuf>,
+    /// Where changes go.
+    pub writable: Writable,
+}
+
+/// Where a container's changes to its files go.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Writable {
+    /// Into memory, counted against the memory cgroup.
+    Memory {
+        /// Bound of its size in bytes.
+        max_bytes: u64,
+    },
+    /// Into this directory: empty, made by the server, removed by it. Must be on a file system that overlayfs takes.
+    Disk(PathBuf),
+}
+
+/// The program and who it is.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Process {
+    /// Program and arguments. A program without a slash is looked up in PATH of `env`, else in Docker's default PATH.
+    pub argv: Vec<String>,
+    /// The whole environment. `HOME` is added from the image's `/etc/passwd` when it is missing.
+    pub env: Vec<(String, String)>,
+    /// Absolute; empty means `/`. Made if it is missing, and then owned by the user.
+    pub cwd: String,
+    /// As in an image's config: empty, `1000`, `name`, `name:group`, `1000:1000`; names are the image's.
+    pub user: String,
+    /// Wanted; lowered to what the machine permits.
+    pub rlimits: Vec<Rlimit>,
+}
+
+/// A wanted resource limit.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Rlimit {
+    /// Of what.
+    pub resource: Resource,
+    /// `None` is unlimited.
+    pub soft: Option<u64>,
+    /// `None` is unlimited.
+    pub hard: Option<u64>,
+}
+
+/// What can be limited.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Resource {
+    /// Size of a core file in bytes.
+    Core,
+    /// Open files.
+    NoFile,
+    /// Processes of one user.
+    NProc,
+}
+
+/// The container's network.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Network {
+    /// The machine's own.
+    Host,
+    /// A loopback of its own and nothing else.
+    None,
+}
+
+/// A file written over the image's.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct GivenFile {
+    /// Absolute path inside. Whatever is there, a symlink too, is replaced.
+    pub path: String,
+    /// All of it.
+    pub contents: String,
+}
+
+/// How much of an attempt's output is kept. What is beyond is read, counted and dropped with a visible note.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LogBounds {
+    /// Of one line.
+    pub line_bytes: u32,
+    /// Of the log file.
+    pub total_bytes: u64,
+}
+
+/// What a shim says on a connection: first `Hello`, then all that has happened so far in order, then the rest as it
+/// happens. After `Ended`, `AlreadyBegun` or `NotBegun` it hangs up.
+///
+/// A connection that hangs up earlier says nothing about the attempt: look at its directory.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum News {
+    /// The first packet of every connection, in every version.
+    Hello {
+        /// [`VERSION`] of the shim.
+        version: u32,
+    },
+    /// The program runs.
+    Started {
+        /// Since when.
+        at: UnixNanos,
+    },
+    /// It is over, nothing of it is left running, and `exit` says the same.
+    Ended(ExitRecord),
+    /// The attempt was begun before, by another shim. Nothing was done; look at its directory.
+    AlreadyBegun,
+    /// No shim could be made. Nothing was begun: the same launch may be asked again.
+    NotBegun {
+        /// For a person.
+        why: String,
+    },
+}
+
+/// What a shim is told on a connection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Wish {
+    /// SIGTERM to the container's init, after `grace` SIGKILL to all. A second one may only shorten the grace.
+    Stop {
+        /// Zero kills at once.
+        grace: Duration,
+    },
+}
+
+/// How an attempt ended: the file `exit`, and `News::Ended`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ExitRecord {
+    /// When the program began to run, if it did.
+    pub started: Option<UnixNanos>,
+    /// When its end was seen.
+    pub ended: UnixNanos,
+    /// How.
+    pub end: End,
+}
+
+/// How an attempt ended.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum End {
+    /// Its main process ended.
+    Exited {
+        /// The kernel's word.
+        exit: Exit,
+        /// Why.
+        cause: Cause,
+        /// How many of its processes the kernel killed for want of memory, whatever became of the main one.
+        oom_kills: u64,
+        /// Peak of memory use in bytes, where the kernel tells.
+        memory_peak: Option<u64>,
+        /// Its termination message, if it wrote one; invalid UTF-8 replaced.
+        message: Option<String>,
+    },
+    /// Its program never ran.
+    StartFailed {
+        /// Whose fault.
+        whose: Fault,
+        /// Step and error, for a person.
+        why: String,
+    },
+}
+
+/// A wait status.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Exit {
+    /// `_exit(code)`.
+    Code(u8),
+    /// Killed by a signal.
+    Signal(i32),
+}
+
+/// Why a main process ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Cause {
+    /// By itself, or by somebody inside.
+    OnItsOwn,
+    /// The timeout was over and it was told to stop.
+    Deadline,
+    /// [`Wish::Stop`].
+    Asked,
+    /// SIGKILL, and the kernel counted a kill for want of memory.
+    OutOfMemory,
+}
+
+/// Whose fault a failed start is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Fault {
+    /// The image's or the spec's.
+    Theirs,
+    /// The machine's or ours.
+    Ours,
+}
+
+/// Nanoseconds since 1970, CLOCK_REALTIME.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct UnixNanos(pub i64);
+
+impl From<UnixNanos> for Timestamp {
+    fn from(nanos: UnixNanos) -> Self {
+        // Every i64 of nanoseconds (1677 to 2262) is inside Timestamp's range.
+        Self::from_nanosecond(nanos.0.into()).unwrap_or(Self::UNIX_EPOCH)
+    }
+}
+
+impl From<End> for record::Ending {
+    fn from(end: End) -> Self {
+        match end {
+            End::Exited { exit, cause, memory_peak, message, oom_kills: _ } => Self::Exited {
+                exit: match exit {
+                    Exit::Code(code) => record::Exit::Code(code),
+                    Exit::Signal(signal) => record::Exit::Signal(signal),
+                },
+                cause: match cause {
+                    Cause::OnItsOwn => record::Cause::OnItsOwn,
+                    Cause::Deadline => record::Cause::Deadline,
+                    Cause::Asked => record::Cause::Asked,
+                    Cause::OutOfMemory => record::Cause::OutOfMemory,
+                },
+                memory_peak,
+                message,
+            },
+            End::StartFailed { whose, why } => Self::StartFailed {
+                whose: match whose {
+                    Fault::Theirs => record::Fault::Theirs,
+                    Fault::Ours => record::Fault::Ours,
+                },
+                why,
+            },
+        }
+    }
+}

@@ -1,0 +1,156 @@
+//! The spawner: a small single-threaded process that forks one shim per attempt. This file is the server's side.
+
+mod serve;
+
+use std::{
+    fs::File,
+    io::{self, IoSlice, Write},
+    mem::MaybeUninit,
+    num::NonZeroUsize,
+    os::fd::{AsFd, OwnedFd},
+    sync::Arc,
+};
+
+use rustix::{
+    fs::MemfdFlags,
+    io::Errno,
+    net::{
+        AddressFamily, SendAncillaryBuffer, SendAncillaryMessage, SendFlags, SocketFlags,
+        SocketType,
+    },
+};
+
+use crate::{connection::Connection, protocol::Launch, sys};
+
+/// Bounds of the spawner's caches.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct SpawnerConfig {
+    /// Layers kept ready (one descriptor and one mount each).
+    pub layers: NonZeroUsize,
+    /// User namespaces kept ready, one per `id_base` (one descriptor each).
+    pub id_ranges: NonZeroUsize,
+}
+
+impl Default for SpawnerConfig {
+    /// 512 layers are those of some fifty images; 64 ranges are as many tasks as most machines run at once.
+    fn default() -> Self {
+        const LAYERS: NonZeroUsize = NonZeroUsize::new(512).expect("512 is not zero");
+        const RANGES: NonZeroUsize = NonZeroUsize::new(64).expect("64 is not zero");
+        Self { layers: LAYERS, id_ranges: RANGES }
+    }
+}
+
+/// The spawner, as `main()` makes it.
+#[derive(Debug)]
+pub struct Spawner;
+
+/// The server's end. Clones speak to the same spawner, from any thread; the last one dropped ends it (shims go on).
+#[derive(Clone, Debug)]
+pub struct SpawnerHandle {
+    socket: Arc<OwnedFd>,
+}
+
+/// The spawner could not be made.
+#[derive(Debug, thiserror::Error)]
+pub enum SpawnerError {
+    /// A second thread exists: a fork would copy locks that nobody will unlock.
+    #[error("fork the spawner: the process has {0} threads, and must have one")]
+    Threads(usize),
+    /// The kernel refused.
+    #[error("{what}")]
+    Kernel {
+        /// Doing what.
+        what: &'static str,
+        /// The kernel's word.
+        #[source]
+        err: io::Error,
+    },
+}
+
+/// A launch could not be handed to the spawner. Nothing was begun.
+#[derive(Debug, thiserror::Error)]
+pub enum LaunchError {
+    /// The spawner is gone; only a restart of the server makes a new one.
+    #[error("the spawner is gone")]
+    SpawnerGone,
+    /// The launch cannot be written down.
+    #[error("encode a launch")]
+    Encode(#[source] postcard::Error),
+    /// The kernel refused.
+    #[error("{what}")]
+    Kernel {
+        /// Doing what.
+        what: &'static str,
+        /// The kernel's word.
+        #[source]
+        err: io::Error,
+    },
+}
+
+impl Spawner {
+    /// Forks the spawner. To be called by `main()` before any thread exists; in the child it never returns.
+    ///
+    /// # Errors
+    /// When a second thread exists, or the kernel refuses.
+    pub fn fork(config: SpawnerConfig) -> Result<SpawnerHandle, SpawnerError> {
+        let kernel = |what| move |err: io::Error| SpawnerError::Kernel { what, err };
+        let threads =
+            std::fs::read_dir("/proc/self/task").map_err(kernel("count threads"))?.count();
+        if threads != 1 {
+            return Err(SpawnerError::Threads(threads));
+        }
+        let (ours, theirs) = packet_pair().map_err(kernel("make the spawner's socket"))?;
+        match sys::process::fork().map_err(kernel("fork the spawner"))? {
+            sys::process::Fork::Parent => Ok(SpawnerHandle { socket: Arc::new(ours) }),
+            sys::process::Fork::Child => {
+                drop(ours);
+                serve::serve(config, theirs)
+            }
+        }
+    }
+}
+
+impl SpawnerHandle {
+    /// Hands a launch over and returns at once. What came of it is heard on the connection: first
+    /// [`News::Hello`](crate::protocol::News::Hello). A connection that hangs up before `Ended`, `AlreadyBegun` or
+    /// `NotBegun` leaves the attempt's directory to be looked at.
+    ///
+    /// # Errors
+    /// Nothing was begun.
+    pub fn launch(&self, launch: &Launch) -> Result<Connection, LaunchError> {
+        let kernel = |what| move |err: Errno| LaunchError::Kernel { what, err: err.into() };
+        // A file, since argv and environment together can have two megabytes and a packet cannot.
+        let bytes = postcard::to_allocvec(launch).map_err(LaunchError::Encode)?;
+        let file = rustix::fs::memfd_create(c"launch", MemfdFlags::CLOEXEC)
+            .map_err(kernel("make a file for a launch"))?;
+        let mut file = File::from(file);
+        file.write_all(&bytes)
+            .map_err(|err| LaunchError::Kernel { what: "write down a launch", err })?;
+
+        let (ours, shims) = packet_pair()
+            .map_err(|err| LaunchError::Kernel { what: "make a shim's socket", err })?;
+        let fds = [file.as_fd(), shims.as_fd()];
+        let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(2))];
+        let mut control = SendAncillaryBuffer::new(&mut space);
+        control.push(SendAncillaryMessage::ScmRights(&fds));
+        loop {
+            let packet = [IoSlice::new(b"launch")];
+            match rustix::net::sendmsg(&*self.socket, &packet, &mut control, SendFlags::NOSIGNAL) {
+                Ok(_) => return Ok(Connection::over(ours)),
+                Err(Errno::INTR) => {}
+                Err(Errno::PIPE | Errno::CONNRESET) => return Err(LaunchError::SpawnerGone),
+                Err(err) => return Err(kernel("hand over a launch")(err)),
+            }
+        }
+    }
+}
+
+/// A pair of sockets that keep packets apart and tell when the other is gone.
+fn packet_pair() -> io::Result<(OwnedFd, OwnedFd)> {
+    Ok(rustix::net::socketpair(
+        AddressFamily::UNIX,
+        SocketType::SEQPACKET,
+        SocketFlags::CLOEXEC,
+        None,
+    )?)
+}
