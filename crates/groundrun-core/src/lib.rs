@@ -2,9 +2,16 @@
 //!
 //! Everything here is a function of its arguments: no clock, no random, no I/O, no waiting. The manifest keeps it so.
 
+pub mod allot;
 pub mod id;
 pub mod mutants;
+pub mod observe;
 pub mod outcome;
+pub mod plan;
 pub mod port;
 pub mod process;
+pub mod progress;
+pub mod quantity;
 pub mod record;
+mod restore;
+pub mod template;
