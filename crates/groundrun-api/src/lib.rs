@@ -8,6 +8,7 @@ mod int64;
 pub mod selector;
 pub mod time;
 pub mod v1;
+pub mod yaml;
 
 pub use check::{Message, decode, decode_bytes};
 pub use error::{ApiError, Code, Detail, FieldViolation};
