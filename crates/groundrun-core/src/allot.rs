@@ -64,7 +64,8 @@ pub fn allot(budget: Limits, demands: &[Demand], turn: &mut Turn) -> Vec<Grant> 
         .iter()
         .zip(started)
         .map(|(demand, started)| match (started, demand.wants) {
-            (0, 1..) if too_large(demand.task, budget) => Grant::Never(never(demand.task, budget)),
+            // Said before anything is wanted: nobody should wait for the images of what never begins.
+            (0, _) if too_large(demand.task, budget) => Grant::Never(never(demand.task, budget)),
             (0, 1..) => match Missing::of(demand.task, free) {
                 Some(missing) => Grant::Wait(missing.in_words(demand.task, free, budget)),
                 None => Grant::Start(0),

@@ -71,6 +71,11 @@ impl Run {
         if attempt.started.is_some() && !mutant!("running_never_falls") {
             self.execution.state.counters.running -= 1;
         }
+        if matches!(ending, Ending::Exited { .. }) {
+            // Where the news of the start was lost: it ran, and it was begun as soon as it was intended.
+            let started = *attempt.started.get_or_insert(attempt.intended);
+            self.execution.state.started.get_or_insert(started);
+        }
         let ending = match (ending, self.stop) {
             // What was told to stop and is gone was stopped, whatever the backend can say of how.
             (Ending::StartFailed { .. } | Ending::Lost { .. }, Stop::Asked) => Ending::Exited {
@@ -81,11 +86,6 @@ impl Run {
             },
             (ending, _) => ending,
         };
-        if matches!(ending, Ending::Exited { .. }) {
-            // Where the news of the start was lost: it ran, and it was begun as soon as it was intended.
-            let started = *attempt.started.get_or_insert(attempt.intended);
-            self.execution.state.started.get_or_insert(started);
-        }
         self.count(attempt.id, at, &ending);
         self.over.push(attempt.id);
         attempt.ended = Some((at, ending));
@@ -136,7 +136,7 @@ impl Run {
         if self.import != Import::Asked || self.has_images() || self.over_and_done() {
             return Heard::Known;
         }
-        self.import = Import::NotAsked;
+        self.import = Import::Answered;
         match result {
             Ok(images) => self.hear_imported(images, now),
             Err(fault) => self.hear_import_failed(&fault, now),
@@ -170,6 +170,7 @@ impl Run {
         }
         let next = now.saturating_add(backoff(before)).unwrap_or(Timestamp::MAX);
         let message = fault.message.clone();
+        self.import = Import::NotAsked;
         self.execution.state.images = ImagesState::Retrying { failures, next, message };
     }
 }

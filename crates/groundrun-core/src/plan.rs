@@ -26,8 +26,8 @@ pub struct Plan {
     pub state: Option<ExecutionState>,
     /// For the backend, in this order, once all of the above is on disk.
     pub actions: Vec<Action>,
-    /// For the images, likewise.
-    pub images: Vec<ImageRequest>,
+    /// For the images, likewise; at most one.
+    pub images: Option<ImageRequest>,
     /// When to plan again if nothing happens before.
     pub wake_at: Option<Timestamp>,
     /// What becomes of the run.
@@ -103,7 +103,7 @@ impl Run {
     /// Images come before everything else. After a restart they are asked for again, by digest where that is known, so
     /// that whoever keeps them knows that they are still needed.
     fn import_images(&mut self, plan: &mut Plan, now: Timestamp) {
-        if self.wish() == Wish::Stop || self.doomed.is_some() || self.import == Import::Asked {
+        if self.wish() == Wish::Stop || self.doomed.is_some() || self.import != Import::NotAsked {
             return;
         }
         let images = match &self.execution.state.images {
@@ -115,7 +115,7 @@ impl Run {
             ImagesState::Imported { digests, .. } => digests.clone(),
         };
         self.import = Import::Asked;
-        plan.images.push(ImageRequest::Import { execution: self.uid(), images });
+        plan.images = Some(ImageRequest::Import { execution: self.uid(), images });
         plan.why.push(Step::Import);
     }
 
@@ -230,7 +230,7 @@ impl Run {
         }
         state.waiting_for = None;
         state.completed = Some(Completed { at: now, outcome: outcome.clone() });
-        plan.images.push(ImageRequest::Release(self.uid()));
+        plan.images = Some(ImageRequest::Release(self.uid()));
         plan.why.push(Step::Finished(outcome));
         plan.then = Then::Finished;
     }

@@ -72,6 +72,7 @@ pub(crate) enum Stop {
 pub(crate) enum Import {
     NotAsked,
     Asked,
+    Answered,
 }
 
 /// How far a deleted execution is.
@@ -184,6 +185,8 @@ impl Run {
         self.visits += self.live.len() as u64;
         self.unasked = self.live.keys().copied().collect();
         self.stop = Stop::NotAsked;
-        self.import = Import::NotAsked;
+        if !self.has_images() {
+            self.import = Import::NotAsked;
+        }
     }
 }

@@ -1,1 +1,4 @@
-//! (being written)
+//! What tests of several crates share: samples, scenarios, the simulation and its checkers, the conformance suite.
+
+pub mod sample;
+pub mod scenario;
