@@ -2,7 +2,9 @@
 //!
 //! Everything here is a function of its arguments: no clock, no random, no I/O, no waiting. The manifest keeps it so.
 
+pub mod admit;
 pub mod allot;
+pub mod context;
 pub mod id;
 pub mod mutants;
 pub mod observe;
@@ -13,5 +15,6 @@ pub mod process;
 pub mod progress;
 pub mod quantity;
 pub mod record;
+pub mod render;
 mod restore;
 pub mod template;

@@ -1,0 +1,186 @@
+//! Annotations that have a grammar of their own: databases, networks, keys, the order of containers. Their form is
+//! checked; that they are refused for now is in [`super::FIELDS`] (fact: semantics 2.3, 2.4, 11).
+
+use std::collections::BTreeMap;
+
+use groundrun_api::v1::Container;
+use serde::Deserialize;
+
+use super::faults::Faults;
+
+const FIELD: &str = "spec.template.metadata.annotations";
+
+/// A unix socket's path has 108 bytes with its final NUL.
+const SOCKET_PATH_MAX: usize = 107;
+
+type Map = BTreeMap<String, String>;
+
+/// Checks the annotations of a template.
+pub(super) fn check(annotations: &Map, containers: &[Container], faults: &mut Faults) {
+    let value = |name: &str| annotations.get(&format!("run.googleapis.com/{name}"));
+    let value = |name: &str| value(name).map(String::as_str).filter(|text| !text.is_empty());
+    if let Some(instances) = value("cloudsql-instances") {
+        cloud_sql(instances, faults);
+    }
+    if let Some(key) = value("encryption-key") {
+        encryption_key(key, faults);
+    }
+    let network = Network {
+        connector: value("vpc-access-connector"),
+        interfaces: value("network-interfaces"),
+        egress: value("vpc-access-egress"),
+    };
+    network.check(faults);
+    if let Some(text) = value("container-dependencies") {
+        dependencies(text, containers, faults);
+    }
+}
+
+fn cloud_sql(instances: &str, faults: &mut Faults) {
+    for instance in instances.split(',').map(str::trim) {
+        let parts: Vec<_> = instance.rsplitn(3, ':').collect();
+        if parts.len() != 3 || parts.iter().any(|part| part.is_empty() || part.contains('/')) {
+            faults.add(
+                FIELD,
+                format!("Cloud SQL instance '{instance}' must be in the format project:location:instance"),
+            );
+        } else if format!("/cloudsql/{instance}/.s.PGSQL.5432").len() > SOCKET_PATH_MAX {
+            faults.add(
+                FIELD,
+                format!("Cloud SQL instance '{instance}': its socket's path is over {SOCKET_PATH_MAX} bytes"),
+            );
+        }
+    }
+}
+
+fn encryption_key(key: &str, faults: &mut Faults) {
+    if !is_resource(key, &["projects", "locations", "keyRings", "cryptoKeys"]) {
+        faults.add(
+            FIELD,
+            "encryption_key: must conform to \
+             projects/{project}/locations/{location}/keyRings/{ring}/cryptoKeys/{key}",
+        );
+    }
+}
+
+/// `a/x/b/y` for the collections `a` and `b`.
+fn is_resource(text: &str, collections: &[&str]) -> bool {
+    let parts: Vec<_> = text.split('/').collect();
+    let pairs = parts.chunks(2);
+    parts.len() == 2 * collections.len()
+        && pairs.zip(collections).all(|(pair, name)| pair[0] == *name && !pair[1].is_empty())
+}
+
+#[derive(Clone, Copy)]
+struct Network<'a> {
+    connector: Option<&'a str>,
+    interfaces: Option<&'a str>,
+    egress: Option<&'a str>,
+}
+
+/// An item of `network-interfaces`.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Interface {
+    #[serde(default)]
+    network: String,
+    #[serde(default)]
+    subnetwork: String,
+    #[serde(default, rename = "tags")]
+    _tags: Vec<String>,
+}
+
+impl Network<'_> {
+    fn check(self, faults: &mut Faults) {
+        let Self { connector, interfaces, egress } = self;
+        if connector.is_some() && interfaces.is_some() {
+            faults.add(
+                FIELD,
+                "vpc_access: one and only one of connector and network_interfaces must be set",
+            );
+        }
+        if let Some(connector) = connector
+            && connector.contains('/')
+            && !is_resource(connector, &["projects", "locations", "connectors"])
+        {
+            faults.add(
+                FIELD,
+                "connector: must be in form projects/{project}/locations/{location}/connectors/{connector}",
+            );
+        }
+        if let Some(text) = interfaces {
+            Self::interfaces(text, faults);
+        }
+        let Some(egress) = egress else { return };
+        if connector.is_none() && interfaces.is_none() {
+            faults
+                .add(FIELD, "vpc-access-egress needs a vpc-access-connector or network-interfaces");
+        }
+        if !["private-ranges-only", "all-traffic", "all"].contains(&egress) {
+            faults.add(
+                FIELD,
+                format!("vpc-access-egress '{egress}': must be private-ranges-only or all-traffic"),
+            );
+        }
+    }
+
+    fn interfaces(text: &str, faults: &mut Faults) {
+        let Ok(list) = serde_json::from_str::<Vec<Interface>>(text) else {
+            faults.add(
+                FIELD,
+                "network-interfaces: must be a JSON list of {network, subnetwork, tags}",
+            );
+            return;
+        };
+        if list.len() != 1 {
+            faults.add(FIELD, "network_interfaces: only 1 network interface is allowed");
+        }
+        if list.iter().any(|one| one.network.is_empty() && one.subnetwork.is_empty()) {
+            faults.add(
+                FIELD,
+                "network_interfaces: at least one of network or subnetwork should not be empty",
+            );
+        }
+    }
+}
+
+fn dependencies(text: &str, containers: &[Container], faults: &mut Faults) {
+    let Ok(map) = serde_json::from_str::<BTreeMap<String, Vec<String>>>(text) else {
+        faults
+            .add(FIELD, "container-dependencies: must be a JSON map from names to lists of names");
+        return;
+    };
+    let position = |name: &str| containers.iter().position(|one| one.name.as_deref() == Some(name));
+    for name in map.keys().filter(|name| position(name).is_none()) {
+        faults.add(FIELD, format!("container-dependencies: container '{name}' does not exist"));
+    }
+    for (name, needed) in &map {
+        let index = position(name).unwrap_or_default();
+        let field = format!("spec.template.spec.containers[{index}].depends_on");
+        for other in needed {
+            match position(other).map(|n| &containers[n]) {
+                None => faults.add(&field, format!("Dependent container '{other}' does not exist")),
+                Some(one) if one.startup_probe.is_none() => faults.add(
+                    &field,
+                    format!("Dependent container '{other}' must have startup probe specified"),
+                ),
+                Some(_) => {}
+            }
+        }
+    }
+    if has_cycle(map) {
+        faults.add(FIELD, "container-dependencies: dependency cycle detected");
+    }
+}
+
+/// Takes away what waits for nothing until nothing can be taken.
+fn has_cycle(mut waits: BTreeMap<String, Vec<String>>) -> bool {
+    loop {
+        let before = waits.len();
+        let waiting: Vec<String> = waits.keys().cloned().collect();
+        waits.retain(|_, needed| needed.iter().any(|name| waiting.contains(name)));
+        if waits.len() == before {
+            return before > 0;
+        }
+    }
+}

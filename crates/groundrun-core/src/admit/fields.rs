@@ -1,0 +1,389 @@
+//! What becomes of every field that a client can send. Admission refuses by this table, and `docs/compatibility.md` is
+//! checked against it.
+//!
+//! A path begins with the message of the body; `[]` is each item of a list, `["key"]` one entry of a map. `Refused` and
+//! `Ignored` cover everything below their path; the other two are said of leaves.
+
+/// What becomes of a field.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Standing {
+    /// Accepted, returned, and it does what it says.
+    Honoured,
+    /// Accepted and returned; it has no effect, by Cloud Run's own rules or by our decision.
+    Stored,
+    /// Refused by name unless it is empty, `false` or absent.
+    Refused,
+    /// The server's own: what the client sends is not looked at, and replies say what is true.
+    Ignored,
+}
+
+/// One field.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct FieldRule {
+    /// Such as `Job.spec.template.spec.taskCount`.
+    pub path: &'static str,
+    /// What becomes of it.
+    pub standing: Standing,
+    /// How it is honoured, or why not; of a refused field, the description of its violation.
+    pub note: &'static str,
+}
+
+const fn rule(path: &'static str, standing: Standing, note: &'static str) -> FieldRule {
+    FieldRule { path, standing, note }
+}
+
+use Standing::{Honoured, Ignored, Refused, Stored};
+
+const ON_TEMPLATE: &str =
+    "is not supported in a template: it belongs to executions, which the server names and dates.";
+const KUBERNETES: &str = "is not supported by Cloud Run.";
+const PROBE: &str = "startup probes are not supported yet: the task's container counts as started when its process runs.";
+const VPC: &str = "is not supported yet: tasks share the host's network. Remove it.";
+const SERVER: &str = "Set by the server.";
+
+/// Every field of the bodies of `jobs.create`, `jobs.replaceJob` and `jobs.run`.
+pub const FIELDS: &[FieldRule] = &[
+    rule("Job.apiVersion", Honoured, "Absent or `run.googleapis.com/v1`."),
+    rule("Job.kind", Honoured, "Absent or `Job`."),
+    rule("Job.metadata.annotations", Stored, "Other keys of Google's own namespaces are refused."),
+    rule(
+        r#"Job.metadata.annotations["run.googleapis.com/binary-authorization"]"#,
+        Refused,
+        "binary authorization is not supported: no attestation is checked here. Remove the annotation.",
+    ),
+    rule(
+        r#"Job.metadata.annotations["run.googleapis.com/binary-authorization-breakglass"]"#,
+        Refused,
+        "binary authorization is not supported: no attestation is checked here. Remove the annotation.",
+    ),
+    rule(
+        r#"Job.metadata.annotations["run.googleapis.com/client-name"]"#,
+        Stored,
+        "As in Cloud Run.",
+    ),
+    rule(
+        r#"Job.metadata.annotations["run.googleapis.com/client-version"]"#,
+        Stored,
+        "As in Cloud Run.",
+    ),
+    rule(r#"Job.metadata.annotations["run.googleapis.com/creator"]"#, Ignored, SERVER),
+    rule(r#"Job.metadata.annotations["run.googleapis.com/lastModifier"]"#, Ignored, SERVER),
+    rule(
+        r#"Job.metadata.annotations["run.googleapis.com/launch-stage"]"#,
+        Stored,
+        "`ALPHA`, `BETA` or `GA`.",
+    ),
+    rule(r#"Job.metadata.annotations["run.googleapis.com/operation-id"]"#, Ignored, SERVER),
+    rule("Job.metadata.clusterName", Refused, KUBERNETES),
+    rule("Job.metadata.creationTimestamp", Ignored, SERVER),
+    rule("Job.metadata.deletionGracePeriodSeconds", Refused, KUBERNETES),
+    rule("Job.metadata.deletionTimestamp", Ignored, SERVER),
+    rule("Job.metadata.finalizers", Refused, KUBERNETES),
+    rule(
+        "Job.metadata.generateName",
+        Honoured,
+        "At create, where there is no name; not shown afterwards.",
+    ),
+    rule("Job.metadata.generation", Ignored, SERVER),
+    rule(
+        "Job.metadata.labels",
+        Stored,
+        "Selectors select by them; keys of Google's own namespaces are refused.",
+    ),
+    rule(r#"Job.metadata.labels["cloud.googleapis.com/location"]"#, Ignored, SERVER),
+    rule(r#"Job.metadata.labels["run.googleapis.com/lastUpdatedTime"]"#, Ignored, SERVER),
+    rule("Job.metadata.name", Honoured, "Generated where absent."),
+    rule(
+        "Job.metadata.namespace",
+        Honoured,
+        "The project's id or number; replies have the number.",
+    ),
+    rule("Job.metadata.ownerReferences", Refused, KUBERNETES),
+    rule(
+        "Job.metadata.resourceVersion",
+        Honoured,
+        "Checked at replace where given; set by the server.",
+    ),
+    rule("Job.metadata.selfLink", Ignored, SERVER),
+    rule("Job.metadata.uid", Ignored, SERVER),
+    rule(
+        "Job.spec.runExecutionToken",
+        Refused,
+        "execution tokens are not supported yet: create the job, then call jobs.run.",
+    ),
+    rule(
+        "Job.spec.startExecutionToken",
+        Refused,
+        "execution tokens are not supported yet: create the job, then call jobs.run.",
+    ),
+    rule(
+        "Job.spec.template.metadata.annotations",
+        Stored,
+        "Copied to executions; other keys of Google's own namespaces are refused.",
+    ),
+    rule(
+        r#"Job.spec.template.metadata.annotations["run.googleapis.com/binary-authorization"]"#,
+        Refused,
+        "binary authorization is not supported: no attestation is checked here. Remove the annotation.",
+    ),
+    rule(
+        r#"Job.spec.template.metadata.annotations["run.googleapis.com/client-name"]"#,
+        Stored,
+        "As in Cloud Run.",
+    ),
+    rule(
+        r#"Job.spec.template.metadata.annotations["run.googleapis.com/client-version"]"#,
+        Stored,
+        "As in Cloud Run.",
+    ),
+    rule(
+        r#"Job.spec.template.metadata.annotations["run.googleapis.com/cloudsql-instances"]"#,
+        Refused,
+        "Cloud SQL connections are not supported yet: reach the database by its address, and remove the annotation.",
+    ),
+    rule(
+        r#"Job.spec.template.metadata.annotations["run.googleapis.com/container-dependencies"]"#,
+        Refused,
+        "container dependencies are not supported yet: a task has one container.",
+    ),
+    rule(
+        r#"Job.spec.template.metadata.annotations["run.googleapis.com/encryption-key"]"#,
+        Refused,
+        "customer-managed encryption keys are not supported: encrypt the disk under the data directory, and remove the annotation.",
+    ),
+    rule(
+        r#"Job.spec.template.metadata.annotations["run.googleapis.com/execution-environment"]"#,
+        Honoured,
+        "`gen2`, also where absent.",
+    ),
+    rule(
+        r#"Job.spec.template.metadata.annotations["run.googleapis.com/gpu-zonal-redundancy-disabled"]"#,
+        Refused,
+        "GPUs are not supported yet.",
+    ),
+    rule(
+        r#"Job.spec.template.metadata.annotations["run.googleapis.com/network-interfaces"]"#,
+        Refused,
+        VPC,
+    ),
+    rule(
+        r#"Job.spec.template.metadata.annotations["run.googleapis.com/secrets"]"#,
+        Refused,
+        "secrets are not supported yet: give the value itself as an environment variable.",
+    ),
+    rule(
+        r#"Job.spec.template.metadata.annotations["run.googleapis.com/vpc-access-connector"]"#,
+        Refused,
+        VPC,
+    ),
+    rule(
+        r#"Job.spec.template.metadata.annotations["run.googleapis.com/vpc-access-egress"]"#,
+        Refused,
+        VPC,
+    ),
+    rule("Job.spec.template.metadata.clusterName", Refused, KUBERNETES),
+    rule("Job.spec.template.metadata.creationTimestamp", Refused, ON_TEMPLATE),
+    rule("Job.spec.template.metadata.deletionGracePeriodSeconds", Refused, KUBERNETES),
+    rule("Job.spec.template.metadata.deletionTimestamp", Refused, ON_TEMPLATE),
+    rule("Job.spec.template.metadata.finalizers", Refused, KUBERNETES),
+    rule("Job.spec.template.metadata.generateName", Refused, ON_TEMPLATE),
+    rule("Job.spec.template.metadata.generation", Refused, ON_TEMPLATE),
+    rule(
+        "Job.spec.template.metadata.labels",
+        Stored,
+        "Copied to executions; keys of Google's own namespaces are refused.",
+    ),
+    rule("Job.spec.template.metadata.name", Refused, "Template name must be unspecified."),
+    rule("Job.spec.template.metadata.namespace", Refused, ON_TEMPLATE),
+    rule("Job.spec.template.metadata.ownerReferences", Refused, KUBERNETES),
+    rule("Job.spec.template.metadata.resourceVersion", Refused, ON_TEMPLATE),
+    rule("Job.spec.template.metadata.selfLink", Refused, ON_TEMPLATE),
+    rule("Job.spec.template.metadata.uid", Refused, ON_TEMPLATE),
+    rule(
+        "Job.spec.template.spec.delayExecution",
+        Refused,
+        "delayed executions are not supported yet: what does not fit waits anyway.",
+    ),
+    rule(
+        "Job.spec.template.spec.parallelism",
+        Honoured,
+        "0 or absent: as many as capacity allows; executions show it clamped to the task count.",
+    ),
+    rule("Job.spec.template.spec.taskCount", Honoured, "1 to 10000; 0 or absent is 1."),
+    rule(
+        "Job.spec.template.spec.template.spec.containers[].args",
+        Honoured,
+        "Replace the image's CMD.",
+    ),
+    rule(
+        "Job.spec.template.spec.template.spec.containers[].command",
+        Honoured,
+        "Replaces the image's ENTRYPOINT and drops its CMD.",
+    ),
+    rule(
+        "Job.spec.template.spec.template.spec.containers[].env[].name",
+        Honoured,
+        "The last of equal names wins.",
+    ),
+    rule(
+        "Job.spec.template.spec.template.spec.containers[].env[].value",
+        Honoured,
+        "At most 32768 bytes.",
+    ),
+    rule(
+        "Job.spec.template.spec.template.spec.containers[].env[].valueFrom",
+        Refused,
+        "environment variables from secrets are not supported yet: give the value itself with `value`.",
+    ),
+    rule("Job.spec.template.spec.template.spec.containers[].envFrom", Refused, KUBERNETES),
+    rule(
+        "Job.spec.template.spec.template.spec.containers[].image",
+        Honoured,
+        "Kept as given; its tag is resolved to a digest once per execution. One container per task for now.",
+    ),
+    rule(
+        "Job.spec.template.spec.template.spec.containers[].imagePullPolicy",
+        Stored,
+        "No effect, as in Cloud Run.",
+    ),
+    rule(
+        "Job.spec.template.spec.template.spec.containers[].livenessProbe",
+        Refused,
+        "Cloud Run job does not support liveness probe.",
+    ),
+    rule(
+        "Job.spec.template.spec.template.spec.containers[].name",
+        Stored,
+        "Overrides and log labels name it.",
+    ),
+    rule(
+        "Job.spec.template.spec.template.spec.containers[].ports[].containerPort",
+        Stored,
+        "No effect: a job serves no port.",
+    ),
+    rule(
+        "Job.spec.template.spec.template.spec.containers[].ports[].name",
+        Stored,
+        "No effect: a job serves no port.",
+    ),
+    rule(
+        "Job.spec.template.spec.template.spec.containers[].ports[].protocol",
+        Stored,
+        "No effect: a job serves no port.",
+    ),
+    rule(
+        "Job.spec.template.spec.template.spec.containers[].readinessProbe",
+        Refused,
+        "Cloud Run job does not support readiness probe.",
+    ),
+    rule(
+        "Job.spec.template.spec.template.spec.containers[].resources.limits",
+        Honoured,
+        "`cpu` (1000m where absent) and `memory` (512Mi where absent).",
+    ),
+    rule(
+        r#"Job.spec.template.spec.template.spec.containers[].resources.limits["nvidia.com/gpu"]"#,
+        Refused,
+        "GPUs are not supported yet.",
+    ),
+    rule(
+        "Job.spec.template.spec.template.spec.containers[].resources.requests",
+        Honoured,
+        "At most the limits, which are what is reserved.",
+    ),
+    rule(
+        "Job.spec.template.spec.template.spec.containers[].sandboxLauncher",
+        Refused,
+        "sandboxes are not supported.",
+    ),
+    rule(
+        "Job.spec.template.spec.template.spec.containers[].securityContext",
+        Refused,
+        "is not supported by Cloud Run: set the user in the image.",
+    ),
+    rule("Job.spec.template.spec.template.spec.containers[].startupProbe", Refused, PROBE),
+    rule(
+        "Job.spec.template.spec.template.spec.containers[].terminationMessagePath",
+        Honoured,
+        "Only `/dev/termination-log` for now.",
+    ),
+    rule(
+        "Job.spec.template.spec.template.spec.containers[].terminationMessagePolicy",
+        Honoured,
+        "Only `File` for now.",
+    ),
+    rule(
+        "Job.spec.template.spec.template.spec.containers[].volumeMounts",
+        Refused,
+        "volumes are not supported yet: the container's own files are writable, in memory.",
+    ),
+    rule(
+        "Job.spec.template.spec.template.spec.containers[].workingDir",
+        Honoured,
+        "The image's where absent.",
+    ),
+    rule("Job.spec.template.spec.template.spec.maxRetries", Honoured, "0 to 10; 3 where absent."),
+    rule(
+        "Job.spec.template.spec.template.spec.nodeSelector",
+        Refused,
+        "accelerators are not supported yet: there is one machine, and nothing to select on it.",
+    ),
+    rule("Job.spec.template.spec.template.spec.sandboxes", Refused, "sandboxes are not supported."),
+    rule(
+        "Job.spec.template.spec.template.spec.serviceAccountName",
+        Stored,
+        "The default compute account where absent; a bare id is expanded. Tasks are given no credentials yet.",
+    ),
+    rule(
+        "Job.spec.template.spec.template.spec.timeoutSeconds",
+        Honoured,
+        "Per attempt, at most 604800; 600 where 0 or absent.",
+    ),
+    rule(
+        "Job.spec.template.spec.template.spec.volumes",
+        Refused,
+        "volumes are not supported yet: the container's own files are writable, in memory.",
+    ),
+    rule("Job.status", Ignored, SERVER),
+    rule("RunJobRequest.overrides.containerOverrides[].args", Honoured, "Replace all of them."),
+    rule(
+        "RunJobRequest.overrides.containerOverrides[].clearArgs",
+        Honoured,
+        "Then args must be empty.",
+    ),
+    rule(
+        "RunJobRequest.overrides.containerOverrides[].env[].name",
+        Honoured,
+        "Laid over the job's by name.",
+    ),
+    rule(
+        "RunJobRequest.overrides.containerOverrides[].env[].value",
+        Honoured,
+        "At most 32768 bytes.",
+    ),
+    rule(
+        "RunJobRequest.overrides.containerOverrides[].env[].valueFrom",
+        Refused,
+        "environment variables from secrets are not supported yet: give the value itself with `value`.",
+    ),
+    rule(
+        "RunJobRequest.overrides.containerOverrides[].name",
+        Honoured,
+        "Any name means the container of a job that has one.",
+    ),
+    rule(
+        "RunJobRequest.overrides.delayExecution",
+        Refused,
+        "delayed executions are not supported yet: what does not fit waits anyway.",
+    ),
+    rule(
+        "RunJobRequest.overrides.taskCount",
+        Honoured,
+        "1 to 10000; 0 or absent leaves the job's.",
+    ),
+    rule(
+        "RunJobRequest.overrides.timeoutSeconds",
+        Honoured,
+        "Per attempt, at most 604800; 0 or absent leaves the job's.",
+    ),
+];

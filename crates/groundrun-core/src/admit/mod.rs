@@ -1,0 +1,29 @@
+//! What is accepted, with which defaults; and what is not, with every fault of a document at once.
+//!
+//! Paths are spelled as Google spells them in the message at hand: ranges of the spec by the internal path
+//! (`spec.template.spec.task_spec.timeout`), the rest by the JSON path (fact: semantics 2.1). What is refused only here
+//! (see [`FIELDS`]) is named by its JSON path, where the client finds it in its own document.
+
+mod annotations;
+mod connections;
+mod container;
+mod faults;
+mod fields;
+mod image;
+mod job;
+mod limits;
+mod name;
+mod quota;
+mod replacement;
+mod run;
+mod task;
+mod unsupported;
+mod volume;
+
+pub use fields::{FIELDS, FieldRule, Standing};
+pub use job::{AdmittedJob, job};
+pub use limits::{container_limits, task_limits};
+pub use name::{Suffix, execution_name};
+pub use quota::{JOBS_PER_REGION, RUNNING_EXECUTIONS_PER_REGION, room_for_execution, room_for_job};
+pub use replacement::{Replacement, replacement};
+pub use run::{AdmittedRun, run};

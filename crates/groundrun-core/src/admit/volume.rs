@@ -1,0 +1,194 @@
+//! Volumes and mounts: their form. That they are refused for now is in [`super::FIELDS`] (fact: semantics 2.4).
+
+use std::collections::BTreeSet;
+
+use groundrun_api::v1::{Container, EnvVar, KeyToPath, SecretKeySelector, Volume, VolumeMount};
+
+use super::{faults::Faults, task::TASK};
+use crate::quantity;
+
+const GCSFUSE: &str = "gcsfuse.run.googleapis.com";
+const SYSTEM_DIRECTORIES: [&str; 3] = ["/dev", "/proc", "/sys"];
+
+/// Checks the volumes of a task, and what its containers take from them and from secrets.
+pub(super) fn check(volumes: &[Volume], containers: &[Container], faults: &mut Faults) {
+    for (n, volume) in volumes.iter().enumerate() {
+        source(&format!("{TASK}.volumes[{n}]"), volume, faults);
+    }
+    let name = |volume: &Volume| volume.name.clone().unwrap_or_default();
+    let mut names = BTreeSet::new();
+    for twice in volumes.iter().map(name).filter(|name| !names.insert(name.clone())) {
+        faults.add(format!("{TASK}.volumes"), format!("Duplicate volume name '{twice}'"));
+    }
+    for (n, container) in containers.iter().enumerate() {
+        let path = format!("{TASK}.containers[{n}]");
+        mounts(&path, &container.volume_mounts, &names, faults);
+        for (m, one) in container.env.iter().enumerate() {
+            secret_variable(&format!("{path}.env[{m}]"), one, faults);
+        }
+    }
+}
+
+fn source(path: &str, volume: &Volume, faults: &mut Faults) {
+    let sources = [
+        volume.config_map.is_some(),
+        volume.csi.is_some(),
+        volume.empty_dir.is_some(),
+        volume.filestore.is_some(),
+        volume.nfs.is_some(),
+        volume.secret.is_some(),
+    ];
+    if sources.into_iter().filter(|set| *set).count() != 1 {
+        faults.add(path, "Exactly one volume source must be set");
+    }
+    if volume.config_map.is_some() {
+        faults.add(format!("{path}.config_map"), "is not supported by Cloud Run.");
+    }
+    if let Some(secret) = &volume.secret {
+        mode(&format!("{path}.secret.default_mode"), secret.default_mode, faults);
+        if secret.secret_name.as_deref().unwrap_or_default().is_empty() {
+            faults.add(format!("{path}.secret.secret"), "must be set");
+        }
+        for (n, item) in secret.items.iter().enumerate() {
+            secret_item(&format!("{path}.secret.items[{n}]"), item, faults);
+        }
+    }
+    if let Some(empty_dir) = &volume.empty_dir {
+        if let Some(size) = empty_dir.size_limit.as_deref().filter(|size| !size.is_empty())
+            && quantity::units(size).is_none()
+        {
+            faults.add(
+                format!("{path}.empty_dir.size_limit"),
+                format!("size_limit: Could not parse Quantity '{size}'"),
+            );
+        }
+        let medium = empty_dir.medium.as_deref().unwrap_or_default();
+        if !["", "Memory", "Disk"].contains(&medium) {
+            faults.add(
+                format!("{path}.empty_dir.medium"),
+                "must be one of empty, 'Memory' or 'Disk'",
+            );
+        }
+    }
+    if let Some(csi) = &volume.csi {
+        let driver = csi.driver.as_deref().unwrap_or_default();
+        if driver != GCSFUSE {
+            faults.add(format!("{path}.csi.driver"), format!("only {GCSFUSE} is supported"));
+        }
+        if csi.volume_attributes.get("bucketName").is_none_or(String::is_empty) {
+            faults.add(format!("{path}.gcs.bucket"), "Bucket name must be specified");
+        }
+    }
+    if let Some(nfs) = &volume.nfs {
+        if nfs.server.as_deref().unwrap_or_default().is_empty() {
+            faults.add(format!("{path}.nfs.server"), "must be set");
+        }
+        if !nfs.path.as_deref().unwrap_or_default().starts_with('/') {
+            faults.add(format!("{path}.nfs.path"), "must be a valid unix absolute path");
+        }
+    }
+}
+
+fn secret_item(path: &str, item: &KeyToPath, faults: &mut Faults) {
+    if !is_version(item.key.as_deref().unwrap_or_default()) {
+        faults.add(
+            format!("{path}.version"),
+            "should have only alphanumeric characters, hyphens and underscores",
+        );
+    }
+    if item.path.as_deref().unwrap_or_default().is_empty() {
+        faults.add(format!("{path}.path"), "must be set");
+    }
+    mode(&format!("{path}.mode"), item.mode, faults);
+}
+
+fn mode(field: &str, given: Option<i32>, faults: &mut Faults) {
+    if given.is_some_and(|mode| !(0..=0o777).contains(&mode)) {
+        faults.add(field, "if present, must be a supported unix chmod bitmask");
+    }
+}
+
+fn mounts(path: &str, given: &[VolumeMount], volumes: &BTreeSet<String>, faults: &mut Faults) {
+    let name = |mount: &VolumeMount| mount.name.clone().unwrap_or_default();
+    let unknown: Vec<_> =
+        given.iter().map(name).filter(|name| !volumes.contains(name.as_str())).collect();
+    if !unknown.is_empty() {
+        faults.add(
+            format!("{path}.volume_mounts"),
+            format!("has names which were not found in volumes list: {}", unknown.join(", ")),
+        );
+    }
+    let place = |mount: &VolumeMount| mount.mount_path.clone().unwrap_or_default();
+    for (n, place) in given.iter().map(place).enumerate() {
+        if !place.starts_with('/') || place.contains([':', '\0']) {
+            faults.add(
+                format!("{path}.volume_mounts[{n}].mount_path"),
+                "must be a valid unix absolute path",
+            );
+        }
+    }
+    let system: Vec<_> = given.iter().map(place).filter(|place| is_system(place)).collect();
+    if !system.is_empty() {
+        faults.add(
+            format!("{path}.volume_mounts"),
+            format!("mount paths {} are in one of disallowed mount points", system.join(", ")),
+        );
+    }
+    for (n, _) in given.iter().enumerate().filter(|(_, mount)| mount.sub_path.is_some()) {
+        faults.add(format!("{path}.volume_mounts[{n}]"), "cannot have sub_path set");
+    }
+}
+
+/// `/dev`, `/proc`, `/sys` and what is below, whatever way it is spelled.
+fn is_system(place: &str) -> bool {
+    let mut cleaned: Vec<&str> = Vec::new();
+    for part in place.split('/') {
+        match part {
+            "" | "." => {}
+            ".." => {
+                cleaned.pop();
+            }
+            part => cleaned.push(part),
+        }
+    }
+    let first = cleaned.first().copied().unwrap_or_default();
+    place.starts_with('/') && SYSTEM_DIRECTORIES.iter().any(|dir| dir[1..] == *first)
+}
+
+fn secret_variable(path: &str, variable: &EnvVar, faults: &mut Faults) {
+    let Some(source) = &variable.value_from else { return };
+    if variable.value.as_deref().is_some_and(|value| !value.is_empty()) {
+        faults.add(path, "may not have both value and value_from");
+    }
+    if source.config_map_key_ref.is_some() {
+        faults
+            .add(format!("{path}.value_from.config_map_key_ref"), "is not supported by Cloud Run.");
+    }
+    if let Some(SecretKeySelector { key, name, .. }) = &source.secret_key_ref {
+        let path = format!("{path}.value_from.secret_key_ref");
+        if !is_secret(name.as_deref().unwrap_or_default()) {
+            faults.add(
+                format!("{path}.secret"),
+                "may only be letters, digits, hyphens and underscores, at most 255 characters",
+            );
+        }
+        if !is_version(key.as_deref().unwrap_or_default()) {
+            faults.add(
+                format!("{path}.version"),
+                "should have only alphanumeric characters, hyphens and underscores",
+            );
+        }
+    }
+}
+
+fn is_secret(text: &str) -> bool {
+    (1..=255).contains(&text.len()) && text.chars().all(is_word)
+}
+
+fn is_version(text: &str) -> bool {
+    !text.is_empty() && text.chars().all(is_word)
+}
+
+fn is_word(c: char) -> bool {
+    c.is_ascii_alphanumeric() || c == '-' || c == '_'
+}
