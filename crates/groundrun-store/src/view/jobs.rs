@@ -1,0 +1,73 @@
+//! Reading jobs.
+
+use groundrun_core::{
+    id::{ExecutionUid, JobUid},
+    record::{Job, Scope},
+};
+use rusqlite::OptionalExtension;
+use uuid::Uuid;
+
+use super::View;
+use crate::{
+    error::StoreError,
+    list::{self, ListQuery, Page},
+    rows,
+};
+
+impl View<'_> {
+    /// The job of this name.
+    pub fn job(&self, scope: &Scope, name: &str) -> Result<Option<Job>, StoreError> {
+        self.one(
+            "SELECT jobs.*, specs.spec FROM jobs JOIN specs ON specs.owner = jobs.uid
+             WHERE project = ?1 AND region = ?2 AND name = ?3",
+            (&scope.project, &scope.region, name),
+            rows::job::read,
+        )
+    }
+
+    /// The job of this identity.
+    pub fn job_by_uid(&self, uid: JobUid) -> Result<Option<Job>, StoreError> {
+        self.one(
+            "SELECT jobs.*, specs.spec FROM jobs JOIN specs ON specs.owner = jobs.uid
+             WHERE uid = ?1",
+            [uid.0.as_bytes()],
+            rows::job::read,
+        )
+    }
+
+    /// A page of jobs, newest first.
+    pub fn jobs(&self, query: &ListQuery<'_>) -> Result<Page<Job>, StoreError> {
+        list::page(self.conn, &list::JOBS, query, rows::job::read, |job| (job.created, job.uid.0))
+    }
+
+    /// Jobs of this scope.
+    pub fn job_count(&self, scope: &Scope) -> Result<u32, StoreError> {
+        self.count(
+            "SELECT count(*) FROM jobs WHERE project = ?1 AND region = ?2",
+            (&scope.project, &scope.region),
+        )
+    }
+
+    /// Jobs whose readiness is not known for their generation, oldest first.
+    pub fn jobs_to_check(&self) -> Result<Vec<JobUid>, StoreError> {
+        let uids = self.uids(
+            "SELECT uid FROM jobs WHERE ready = 'checking' OR ready_generation <> generation
+             ORDER BY created",
+            [],
+        )?;
+        Ok(uids.into_iter().map(|uid| JobUid(uid.0)).collect())
+    }
+
+    /// The job that shows this execution as its latest.
+    pub(crate) fn job_shown_with(
+        &self,
+        execution: ExecutionUid,
+    ) -> Result<Option<JobUid>, StoreError> {
+        let mut statement = self.conn.prepare_cached(
+            "SELECT jobs.uid FROM executions JOIN jobs ON jobs.uid = executions.job_uid
+             WHERE executions.uid = ?1 AND jobs.latest_uid = ?1",
+        )?;
+        let uid = statement.query_one([execution.0.as_bytes()], |row| row.get(0)).optional()?;
+        Ok(uid.map(|uid| JobUid(Uuid::from_bytes(uid))))
+    }
+}

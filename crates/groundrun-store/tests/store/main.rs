@@ -1,0 +1,4 @@
+//! The store's contract, over real files.
+
+mod records;
+mod support;
