@@ -175,6 +175,7 @@ impl Tx<'_> {
 
     fn write_state(&mut self, uid: ExecutionUid, state: &ExecutionState) -> Result<(), StoreError> {
         let (outcome, failure_reason, failure_message) = outcome(state.completed.as_ref());
+        let revision = self.revision.0;
         let rows = self.execute(
             "UPDATE executions SET accepted = :accepted, observed_generation = :observed_generation,
                 images = :images, waiting_for = :waiting_for, provisioned = :provisioned,
@@ -202,7 +203,7 @@ impl Tx<'_> {
                 ":failed": state.counters.failed,
                 ":cancelled": state.counters.cancelled,
                 ":retried": state.counters.retried,
-                ":revision": self.revision.0,
+                ":revision": revision,
             },
         )?;
         if rows == 0 { Err(no_such(uid)) } else { Ok(()) }
