@@ -386,8 +386,9 @@ mod tests {
         let text = serde_json::to_string(&error).unwrap();
         assert_eq!(serde_json::from_str::<ApiError>(&text).unwrap(), error);
 
-        let foreign = r#"{"error":{"code":403,"message":"m","status":"PERMISSION_DENIED","details":[{"@type":"x","y":1}]}}"#;
-        let error: ApiError = serde_json::from_str(foreign).unwrap();
+        let foreign = serde_json::json!({"error": {"code": 403, "message": "m",
+            "status": "PERMISSION_DENIED", "details": [{"@type": "x", "y": 1}]}});
+        let error: ApiError = serde_json::from_value(foreign).unwrap();
         assert_eq!((error.status, error.details), (Code::PermissionDenied, vec![Detail::Other]));
     }
 

@@ -5,6 +5,8 @@
 pub mod check;
 pub mod error;
 mod int64;
+pub mod logfilter;
+pub mod logging;
 pub mod selector;
 pub mod time;
 pub mod v1;

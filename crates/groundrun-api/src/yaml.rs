@@ -1,6 +1,7 @@
 //! YAML documents, as JSON values for the checker: JSON files are YAML too.
 //!
-//! As gcloud reads them: one document, no key twice, and only `true` and `false` are booleans, so that `yes` is a string.
+//! As gcloud reads them: one document, no key twice, and only `true` and `false` are booleans, so
+//! that `yes` is a string.
 
 use serde_json::Value;
 use serde_saphyr::{
@@ -157,11 +158,10 @@ spec:
 
     #[test]
     fn a_bomb_of_aliases_is_refused_before_it_grows() {
-        let mut bomb = "a0: &a0 [x, x, x, x, x, x, x, x, x, x]\n".to_owned();
-        for level in 1..9 {
-            let before = format!("*a{}", level - 1);
-            bomb += &format!("a{level}: &a{level} [{}]\n", vec![before; 10].join(", "));
-        }
+        let level =
+            |n: usize| format!("a{n}: &a{n} [{}]\n", vec![format!("*a{}", n - 1); 10].join(", "));
+        let bomb = "a0: &a0 [x, x, x, x, x, x, x, x, x, x]\n".to_owned()
+            + &(1..9).map(level).collect::<String>();
         let error = parse(&bomb).unwrap_err();
         assert!(error.message.contains("too large or too complex"), "{error}");
 
