@@ -4,6 +4,7 @@ use std::process::ExitCode;
 
 mod needs;
 mod sh;
+mod tables;
 mod test;
 mod tidy;
 
@@ -13,6 +14,7 @@ cargo xtask <task>
   test     bring what the tests need, then everything that `.ci/run` asks: format, lints, tidy, docs, all tests
   needs    only bring what the tests need (as root on Debian), or list what is missing
   tidy     house rules that no compiler knows
+  tables   [--check] --discovery FILE: make the table of v1 messages, or compare it
 ";
 
 fn main() -> ExitCode {
@@ -21,6 +23,7 @@ fn main() -> ExitCode {
         Some("test") => test::main(),
         Some("needs") => needs::main(),
         Some("tidy") => tidy::main(),
+        Some("tables") => tables::main(&arguments[1..]),
         _ => Err(USAGE.to_owned()),
     };
     match outcome {
