@@ -1,0 +1,20 @@
+//! The sample program of the built-in image `builtin.groundrun/job`, as bytes.
+//!
+//! It is static and needs no library, so that the image is one file and is built with nothing but the Rust toolchain and
+//! a linker. As a job it counts primes (`examples/primes`); its verbs are what the tests need from inside a container:
+//!
+//! | verb | does |
+//! |---|---|
+//! | none | counts the primes below `PRIMES_LIMIT` in the task's share; `FAIL_FIRST_ATTEMPT_OF=index` fails that task's attempt 0 |
+//! | `true` · `exit N` · `signal N` | ends: with 0, with N, by killing itself |
+//! | `sleep SECS` | sleeps, with fractions; as process 1 it does not mind SIGTERM |
+//! | `wait-term N` | says `waiting`, waits for SIGTERM, exits with N |
+//! | `eat MIB` · `write-file PATH MIB` | fills memory, or a file |
+//! | `spew LINES BYTES` · `stderr TEXT` | writes lines |
+//! | `args …` · `env` · `status` · `cat PATH` · `ls PATH` | prints its arguments, environment, `/proc/self/status`, a file, a directory |
+//! | `try-mknod` · `try-mount` · `try-unshare` · `try-clone3` | asks the kernel for what must be refused, prints `errno N` or `permitted` |
+//! | `fork-hold SECS` | exits at once; a child of it holds standard output open |
+//! | `tell PORT` | sends `execution task attempt` as a datagram to 127.0.0.1, a witness that no log can make up |
+
+/// The program, an ELF executable for this target.
+pub const PROGRAM: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/job"));
