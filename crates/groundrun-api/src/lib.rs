@@ -7,6 +7,7 @@ pub mod error;
 mod int64;
 pub mod logfilter;
 pub mod logging;
+pub mod name;
 pub mod selector;
 pub mod time;
 pub mod v1;

@@ -31,3 +31,23 @@ impl<'de> Deserialize<'de> for Time {
         text.parse().map(Self).map_err(D::Error::custom)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_time_is_read_with_any_fraction_and_offset_and_written_with_six_digits() {
+        let table = [
+            ("2026-08-21T00:04:13Z", "2026-08-21T00:04:13.000000Z"),
+            ("2026-08-21T00:04:13.5Z", "2026-08-21T00:04:13.500000Z"),
+            ("2026-08-21T00:04:13.999999999Z", "2026-08-21T00:04:13.999999Z"),
+            ("2026-08-21T02:04:13.549125+02:00", "2026-08-21T00:04:13.549125Z"),
+        ];
+        for (read, written) in table {
+            let time: Time = serde_json::from_value(read.into()).expect(read);
+            assert_eq!(serde_json::to_value(time).expect(read), written);
+        }
+        assert!(serde_json::from_value::<Time>("today".into()).is_err());
+    }
+}

@@ -140,6 +140,28 @@ fn the_faults_of_a_hostile_document_are_bounded() {
 }
 
 #[test]
+fn the_bodies_of_gcloud_pass() {
+    let create = decode_bytes::<v1::Job>(include_bytes!("bodies/gcloud-create.json")).unwrap();
+    assert_eq!(
+        create.status.unwrap().latest_created_execution,
+        Some(v1::ExecutionReference::default())
+    );
+
+    let many = include_bytes!("bodies/gcloud-create-many-flags.json");
+    let execution =
+        decode_bytes::<v1::Job>(many).unwrap().spec.unwrap().template.unwrap().spec.unwrap();
+    let task = execution.template.unwrap().spec.unwrap();
+    assert_eq!((execution.task_count, execution.parallelism), (Some(5), Some(2)));
+    assert_eq!((task.max_retries, task.timeout_seconds), (Some(0), Some(3600)));
+    assert_eq!((task.containers[0].env.len(), task.volumes.len()), (3, 2));
+
+    // A number here, a string there (fact: gcloud-wire F.7).
+    let run = br#"{"overrides":{"containerOverrides":[{"args":["a"],"clearArgs":false,"env":[]}],"timeoutSeconds":60}}"#;
+    let overrides = decode_bytes::<v1::RunJobRequest>(run).unwrap().overrides.unwrap();
+    assert_eq!(overrides.timeout_seconds, Some(60));
+}
+
+#[test]
 fn an_empty_body_is_an_empty_message_and_a_broken_one_says_where() {
     assert_eq!(decode_bytes::<v1::RunJobRequest>(b" \n"), Ok(v1::RunJobRequest::default()));
     let error = decode_bytes::<v1::Job>(b"{\"kind\":\n ?}").unwrap_err();

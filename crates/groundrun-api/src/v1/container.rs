@@ -4,62 +4,62 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-/// `Container` of the discovery document.
+/// A container of a task. `Container` of the discovery document.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Container {
-    /// `Container.args`.
+    /// Replaces the image's cmd. No `$(VAR)` is expanded.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub args: Vec<String>,
-    /// `Container.command`.
+    /// Replaces the image's entrypoint, and then its cmd too.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub command: Vec<String>,
-    /// `Container.env`.
+    /// Of a name that is there twice, the last.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub env: Vec<EnvVar>,
-    /// `Container.envFrom`.
+    /// Not supported by Cloud Run.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub env_from: Vec<EnvFromSource>,
-    /// `Container.image`.
+    /// Reference, with a tag or a digest.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub image: Option<String>,
-    /// `Container.imagePullPolicy`.
+    /// Has no effect.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub image_pull_policy: Option<String>,
-    /// `Container.livenessProbe`.
+    /// Refused on jobs.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub liveness_probe: Option<Probe>,
-    /// `Container.name`.
+    /// RFC 1123, at most 63 characters, dots allowed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub name: Option<String>,
-    /// `Container.ports`.
+    /// None or one. Jobs serve nothing.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub ports: Vec<ContainerPort>,
-    /// `Container.readinessProbe`.
+    /// Only of services.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub readiness_probe: Option<Probe>,
-    /// `Container.resources`.
+    /// CPU, memory, GPU.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub resources: Option<ResourceRequirements>,
-    /// `Container.sandboxLauncher`.
+    /// It may start `TaskSpec.sandboxes`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub sandbox_launcher: Option<bool>,
-    /// `Container.securityContext`.
+    /// Not supported by Cloud Run.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub security_context: Option<SecurityContext>,
-    /// `Container.startupProbe`.
+    /// Says when those that depend on it may start.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub startup_probe: Option<Probe>,
-    /// `Container.terminationMessagePath`.
+    /// Default `/dev/termination-log`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub termination_message_path: Option<String>,
-    /// `Container.terminationMessagePolicy`.
+    /// Default `File`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub termination_message_policy: Option<String>,
-    /// `Container.volumeMounts`.
+    /// Where its volumes are.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub volume_mounts: Vec<VolumeMount>,
-    /// `Container.workingDir`.
+    /// Default: the image's.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub working_dir: Option<String>,
 }
@@ -68,13 +68,13 @@ pub struct Container {
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct EnvVar {
-    /// `EnvVar.name`.
+    /// Without `=`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub name: Option<String>,
-    /// `EnvVar.value`.
+    /// At most 32,768 bytes.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub value: Option<String>,
-    /// `EnvVar.valueFrom`.
+    /// Instead of a value.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub value_from: Option<EnvVarSource>,
 }
@@ -83,10 +83,10 @@ pub struct EnvVar {
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct EnvVarSource {
-    /// `EnvVarSource.configMapKeyRef`.
+    /// Not supported by Cloud Run.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub config_map_key_ref: Option<ConfigMapKeySelector>,
-    /// `EnvVarSource.secretKeyRef`.
+    /// A version of a secret.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub secret_key_ref: Option<SecretKeySelector>,
 }
@@ -95,16 +95,16 @@ pub struct EnvVarSource {
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct ConfigMapKeySelector {
-    /// `ConfigMapKeySelector.key`.
+    /// Which entry.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub key: Option<String>,
-    /// `ConfigMapKeySelector.localObjectReference`.
+    /// The older way to say `name`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub local_object_reference: Option<LocalObjectReference>,
-    /// `ConfigMapKeySelector.name`.
+    /// Which map.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub name: Option<String>,
-    /// `ConfigMapKeySelector.optional`.
+    /// It need not be there.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub optional: Option<bool>,
 }
@@ -113,7 +113,7 @@ pub struct ConfigMapKeySelector {
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct LocalObjectReference {
-    /// `LocalObjectReference.name`.
+    /// Of the object.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub name: Option<String>,
 }
@@ -122,16 +122,16 @@ pub struct LocalObjectReference {
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct SecretKeySelector {
-    /// `SecretKeySelector.key`.
+    /// Version number, alias, or `latest`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub key: Option<String>,
-    /// `SecretKeySelector.localObjectReference`.
+    /// The older way to say `name`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub local_object_reference: Option<LocalObjectReference>,
-    /// `SecretKeySelector.name`.
+    /// The secret, or its alias in annotation `run.googleapis.com/secrets`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub name: Option<String>,
-    /// `SecretKeySelector.optional`.
+    /// It need not be there.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub optional: Option<bool>,
 }
@@ -140,13 +140,13 @@ pub struct SecretKeySelector {
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct EnvFromSource {
-    /// `EnvFromSource.configMapRef`.
+    /// All of a map.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub config_map_ref: Option<ConfigMapEnvSource>,
-    /// `EnvFromSource.prefix`.
+    /// Before each name.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub prefix: Option<String>,
-    /// `EnvFromSource.secretRef`.
+    /// All of a secret.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub secret_ref: Option<SecretEnvSource>,
 }
@@ -155,13 +155,13 @@ pub struct EnvFromSource {
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct ConfigMapEnvSource {
-    /// `ConfigMapEnvSource.localObjectReference`.
+    /// The older way to say `name`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub local_object_reference: Option<LocalObjectReference>,
-    /// `ConfigMapEnvSource.name`.
+    /// Which map.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub name: Option<String>,
-    /// `ConfigMapEnvSource.optional`.
+    /// It need not be there.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub optional: Option<bool>,
 }
@@ -170,13 +170,13 @@ pub struct ConfigMapEnvSource {
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct SecretEnvSource {
-    /// `SecretEnvSource.localObjectReference`.
+    /// The older way to say `name`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub local_object_reference: Option<LocalObjectReference>,
-    /// `SecretEnvSource.name`.
+    /// Which secret.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub name: Option<String>,
-    /// `SecretEnvSource.optional`.
+    /// It need not be there.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub optional: Option<bool>,
 }
@@ -185,31 +185,31 @@ pub struct SecretEnvSource {
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Probe {
-    /// `Probe.exec`.
+    /// A command. Not supported by Cloud Run.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub exec: Option<ExecAction>,
-    /// `Probe.failureThreshold`.
+    /// Failures in a row until it has failed. Default 3.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub failure_threshold: Option<i32>,
-    /// `Probe.grpc`.
+    /// A health check by gRPC.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub grpc: Option<GrpcAction>,
-    /// `Probe.httpGet`.
+    /// A GET that answers 200 to 399.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub http_get: Option<HttpGetAction>,
-    /// `Probe.initialDelaySeconds`.
+    /// Seconds before the first try, 0 to 240. Default 0.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub initial_delay_seconds: Option<i32>,
-    /// `Probe.periodSeconds`.
+    /// Seconds between tries, 1 to 240. Default 10.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub period_seconds: Option<i32>,
-    /// `Probe.successThreshold`.
+    /// Always 1.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub success_threshold: Option<i32>,
-    /// `Probe.tcpSocket`.
+    /// A connection that opens.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub tcp_socket: Option<TcpSocketAction>,
-    /// `Probe.timeoutSeconds`.
+    /// Seconds that a try may take, 1 to 240. Default 1.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub timeout_seconds: Option<i32>,
 }
@@ -218,7 +218,7 @@ pub struct Probe {
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct ExecAction {
-    /// `ExecAction.command`.
+    /// Not in a shell.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub command: Vec<String>,
 }
@@ -227,10 +227,10 @@ pub struct ExecAction {
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct GrpcAction {
-    /// `GRPCAction.port`.
+    /// 1 to 65,535.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub port: Option<i32>,
-    /// `GRPCAction.service`.
+    /// Name of the service that is asked about.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub service: Option<String>,
 }
@@ -239,19 +239,19 @@ pub struct GrpcAction {
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct HttpGetAction {
-    /// `HTTPGetAction.host`.
+    /// Not supported by Cloud Run.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub host: Option<String>,
-    /// `HTTPGetAction.httpHeaders`.
+    /// Sent with the request.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub http_headers: Vec<HttpHeader>,
-    /// `HTTPGetAction.path`.
+    /// Default `/`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub path: Option<String>,
-    /// `HTTPGetAction.port`.
+    /// 1 to 65,535.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub port: Option<i32>,
-    /// `HTTPGetAction.scheme`.
+    /// Not supported by Cloud Run.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub scheme: Option<String>,
 }
@@ -260,10 +260,10 @@ pub struct HttpGetAction {
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct HttpHeader {
-    /// `HTTPHeader.name`.
+    /// Of the header.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub name: Option<String>,
-    /// `HTTPHeader.value`.
+    /// Of the header.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub value: Option<String>,
 }
@@ -272,10 +272,10 @@ pub struct HttpHeader {
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct TcpSocketAction {
-    /// `TCPSocketAction.host`.
+    /// Not supported by Cloud Run.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub host: Option<String>,
-    /// `TCPSocketAction.port`.
+    /// 1 to 65,535.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub port: Option<i32>,
 }
@@ -284,13 +284,13 @@ pub struct TcpSocketAction {
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct ContainerPort {
-    /// `ContainerPort.containerPort`.
+    /// 1 to 65,535.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub container_port: Option<i32>,
-    /// `ContainerPort.name`.
+    /// Empty, `http1` or `h2c`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub name: Option<String>,
-    /// `ContainerPort.protocol`.
+    /// `TCP`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub protocol: Option<String>,
 }
@@ -299,10 +299,10 @@ pub struct ContainerPort {
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct ResourceRequirements {
-    /// `ResourceRequirements.limits`.
+    /// Quantities of `cpu`, `memory`, `nvidia.com/gpu`. Default `1000m` and `512Mi`.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub limits: BTreeMap<String, String>,
-    /// `ResourceRequirements.requests`.
+    /// Not supported by Cloud Run.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub requests: BTreeMap<String, String>,
 }
@@ -311,7 +311,7 @@ pub struct ResourceRequirements {
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct SecurityContext {
-    /// `SecurityContext.runAsUser`.
+    /// User id.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub run_as_user: Option<i32>,
 }
@@ -320,16 +320,16 @@ pub struct SecurityContext {
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct VolumeMount {
-    /// `VolumeMount.mountPath`.
+    /// Absolute, without `:`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub mount_path: Option<String>,
-    /// `VolumeMount.name`.
+    /// Of the volume.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub name: Option<String>,
-    /// `VolumeMount.readOnly`.
+    /// Default false.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub read_only: Option<bool>,
-    /// `VolumeMount.subPath`.
+    /// A path within the volume.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub sub_path: Option<String>,
 }

@@ -6,23 +6,23 @@ use super::meta::{Condition, ListMeta, ObjectMeta};
 use super::task::TaskSpec;
 use crate::time::Time;
 
-/// `Execution` of the discovery document.
+/// An execution: one run of a job. `Execution` of the discovery document.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Execution {
-    /// `Execution.apiVersion`.
+    /// `run.googleapis.com/v1`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub api_version: Option<String>,
-    /// `Execution.kind`.
+    /// `Execution`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub kind: Option<String>,
-    /// `Execution.metadata`.
+    /// Names, labels, annotations.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub metadata: Option<ObjectMeta>,
-    /// `Execution.spec`.
+    /// What it does. Immutable.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub spec: Option<ExecutionSpec>,
-    /// `Execution.status`.
+    /// How far it is.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub status: Option<ExecutionStatus>,
 }
@@ -31,16 +31,16 @@ pub struct Execution {
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct ExecutionSpec {
-    /// `ExecutionSpec.delayExecution`.
+    /// It may start later, when there is room. Default false.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub delay_execution: Option<bool>,
-    /// `ExecutionSpec.parallelism`.
+    /// Tasks at the same time. 0 or absent: as many as there is room for.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub parallelism: Option<i32>,
-    /// `ExecutionSpec.taskCount`.
+    /// Tasks in all, 1 to 10,000. Default 1.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub task_count: Option<i32>,
-    /// `ExecutionSpec.template`.
+    /// What each task is made from.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub template: Option<TaskTemplateSpec>,
 }
@@ -49,34 +49,35 @@ pub struct ExecutionSpec {
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct ExecutionStatus {
-    /// `ExecutionStatus.cancelledCount`.
+    /// Tasks that were cancelled.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub cancelled_count: Option<i32>,
-    /// `ExecutionStatus.completionTime`.
+    /// When the last task ended.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub completion_time: Option<Time>,
-    /// `ExecutionStatus.conditions`.
+    /// `Completed`, `ResourcesAvailable`, `Started`, `ContainerReady`, `Retry`, in this order, as
+    /// far as they are known.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub conditions: Vec<Condition>,
-    /// `ExecutionStatus.failedCount`.
+    /// Tasks that failed for good.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub failed_count: Option<i32>,
-    /// `ExecutionStatus.logUri`.
+    /// Where a browser finds its logs.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub log_uri: Option<String>,
-    /// `ExecutionStatus.observedGeneration`.
+    /// The generation that this status answers to.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub observed_generation: Option<i32>,
-    /// `ExecutionStatus.retriedCount`.
+    /// Tasks that have retried at least once.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub retried_count: Option<i32>,
-    /// `ExecutionStatus.runningCount`.
+    /// Tasks that run.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub running_count: Option<i32>,
-    /// `ExecutionStatus.startTime`.
+    /// When the first task was started.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub start_time: Option<Time>,
-    /// `ExecutionStatus.succeededCount`.
+    /// Tasks that succeeded.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub succeeded_count: Option<i32>,
 }
@@ -85,7 +86,7 @@ pub struct ExecutionStatus {
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct TaskTemplateSpec {
-    /// `TaskTemplateSpec.spec`.
+    /// What each task does.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub spec: Option<TaskSpec>,
 }
@@ -94,19 +95,19 @@ pub struct TaskTemplateSpec {
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct ListExecutionsResponse {
-    /// `ListExecutionsResponse.apiVersion`.
+    /// `run.googleapis.com/v1`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub api_version: Option<String>,
-    /// `ListExecutionsResponse.items`.
+    /// Newest first.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub items: Vec<Execution>,
-    /// `ListExecutionsResponse.kind`.
+    /// `ExecutionsList`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub kind: Option<String>,
-    /// `ListExecutionsResponse.metadata`.
+    /// Where the next page begins. gcloud fails without it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub metadata: Option<ListMeta>,
-    /// `ListExecutionsResponse.unreachable`.
+    /// Regions that could not be asked.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub unreachable: Vec<String>,
 }

@@ -6,16 +6,16 @@ use serde::{Deserialize, Serialize};
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Policy {
-    /// `Policy.auditConfigs`.
+    /// Stored only.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub audit_configs: Vec<AuditConfig>,
-    /// `Policy.bindings`.
+    /// Who may do what.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub bindings: Vec<Binding>,
-    /// `Policy.etag`.
+    /// Base64; other after each write.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub etag: Option<String>,
-    /// `Policy.version`.
+    /// 0, 1, or 3 with conditions.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub version: Option<i32>,
 }
@@ -24,10 +24,10 @@ pub struct Policy {
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct AuditConfig {
-    /// `AuditConfig.auditLogConfigs`.
+    /// By kind of access.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub audit_log_configs: Vec<AuditLogConfig>,
-    /// `AuditConfig.service`.
+    /// Name of the service, or `allServices`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub service: Option<String>,
 }
@@ -36,10 +36,10 @@ pub struct AuditConfig {
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct AuditLogConfig {
-    /// `AuditLogConfig.exemptedMembers`.
+    /// Who is not logged.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub exempted_members: Vec<String>,
-    /// `AuditLogConfig.logType`.
+    /// `ADMIN_READ`, `DATA_WRITE` or `DATA_READ`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub log_type: Option<String>,
 }
@@ -48,13 +48,13 @@ pub struct AuditLogConfig {
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Binding {
-    /// `Binding.condition`.
+    /// When it holds.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub condition: Option<Expr>,
-    /// `Binding.members`.
+    /// `user:…`, `serviceAccount:…`, `group:…`, `allUsers`, …
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub members: Vec<String>,
-    /// `Binding.role`.
+    /// Such as `roles/run.invoker`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub role: Option<String>,
 }
@@ -63,16 +63,16 @@ pub struct Binding {
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Expr {
-    /// `Expr.description`.
+    /// For a person.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub description: Option<String>,
-    /// `Expr.expression`.
+    /// In the Common Expression Language.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub expression: Option<String>,
-    /// `Expr.location`.
+    /// Where it was written.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub location: Option<String>,
-    /// `Expr.title`.
+    /// For a person.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub title: Option<String>,
 }
@@ -81,10 +81,10 @@ pub struct Expr {
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct SetIamPolicyRequest {
-    /// `SetIamPolicyRequest.policy`.
+    /// The whole new policy.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub policy: Option<Policy>,
-    /// `SetIamPolicyRequest.updateMask`.
+    /// Which of its fields count. Default `bindings,etag`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub update_mask: Option<String>,
 }
@@ -93,7 +93,7 @@ pub struct SetIamPolicyRequest {
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct TestIamPermissionsRequest {
-    /// `TestIamPermissionsRequest.permissions`.
+    /// Such as `run.jobs.run`, without wildcards.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub permissions: Vec<String>,
 }
@@ -102,7 +102,7 @@ pub struct TestIamPermissionsRequest {
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct TestIamPermissionsResponse {
-    /// `TestIamPermissionsResponse.permissions`.
+    /// Those of the request that the caller has.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub permissions: Vec<String>,
 }

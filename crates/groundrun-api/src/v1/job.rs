@@ -7,23 +7,23 @@ use super::execution::ExecutionSpec;
 use super::meta::{Condition, ListMeta, ObjectMeta};
 use crate::time::Time;
 
-/// `Job` of the discovery document.
+/// A job: what its executions are made from. `Job` of the discovery document.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Job {
-    /// `Job.apiVersion`.
+    /// `run.googleapis.com/v1`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub api_version: Option<String>,
-    /// `Job.kind`.
+    /// `Job`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub kind: Option<String>,
-    /// `Job.metadata`.
+    /// Names, labels, annotations.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub metadata: Option<ObjectMeta>,
-    /// `Job.spec`.
+    /// What is wished.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub spec: Option<JobSpec>,
-    /// `Job.status`.
+    /// What is so; clients need not send it, and what they send is ignored.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub status: Option<JobStatus>,
 }
@@ -32,13 +32,15 @@ pub struct Job {
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct JobSpec {
-    /// `JobSpec.runExecutionToken`.
+    /// Suffix of an execution to create with this write; the job is Ready once it has succeeded.
+    /// Job name and token together under 63 characters.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub run_execution_token: Option<String>,
-    /// `JobSpec.startExecutionToken`.
+    /// Suffix of an execution to create with this write; the job is Ready once it has started. Job
+    /// name and token together under 63 characters.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub start_execution_token: Option<String>,
-    /// `JobSpec.template`.
+    /// What each execution is made from.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub template: Option<ExecutionTemplateSpec>,
 }
@@ -47,10 +49,10 @@ pub struct JobSpec {
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct ExecutionTemplateSpec {
-    /// `ExecutionTemplateSpec.metadata`.
+    /// Labels and annotations of each execution; without a name.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub metadata: Option<ObjectMeta>,
-    /// `ExecutionTemplateSpec.spec`.
+    /// What each execution does.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub spec: Option<ExecutionSpec>,
 }
@@ -59,16 +61,16 @@ pub struct ExecutionTemplateSpec {
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct JobStatus {
-    /// `JobStatus.conditions`.
+    /// Only `Ready`.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub conditions: Vec<Condition>,
-    /// `JobStatus.executionCount`.
+    /// Executions ever created.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub execution_count: Option<i32>,
-    /// `JobStatus.latestCreatedExecution`.
+    /// The last one, also after it was deleted.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub latest_created_execution: Option<ExecutionReference>,
-    /// `JobStatus.observedGeneration`.
+    /// The generation that this status answers to.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub observed_generation: Option<i32>,
 }
@@ -77,19 +79,20 @@ pub struct JobStatus {
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct ExecutionReference {
-    /// `ExecutionReference.completionStatus`.
+    /// `EXECUTION_PENDING`, `EXECUTION_RUNNING`, `EXECUTION_SUCCEEDED`, `EXECUTION_FAILED` or
+    /// `EXECUTION_CANCELLED`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub completion_status: Option<String>,
-    /// `ExecutionReference.completionTimestamp`.
+    /// When it ended.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub completion_timestamp: Option<Time>,
-    /// `ExecutionReference.creationTimestamp`.
+    /// When it was created.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub creation_timestamp: Option<Time>,
-    /// `ExecutionReference.deletionTimestamp`.
+    /// When it was deleted.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub deletion_timestamp: Option<Time>,
-    /// `ExecutionReference.name`.
+    /// Its short name.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub name: Option<String>,
 }
@@ -98,19 +101,19 @@ pub struct ExecutionReference {
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct ListJobsResponse {
-    /// `ListJobsResponse.apiVersion`.
+    /// `run.googleapis.com/v1`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub api_version: Option<String>,
-    /// `ListJobsResponse.items`.
+    /// Newest first.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub items: Vec<Job>,
-    /// `ListJobsResponse.kind`.
+    /// `JobsList`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub kind: Option<String>,
-    /// `ListJobsResponse.metadata`.
+    /// Where the next page begins.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub metadata: Option<ListMeta>,
-    /// `ListJobsResponse.unreachable`.
+    /// Regions that could not be asked.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub unreachable: Vec<String>,
 }
@@ -119,7 +122,7 @@ pub struct ListJobsResponse {
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct RunJobRequest {
-    /// `RunJobRequest.overrides`.
+    /// What this execution has other than its job.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub overrides: Option<Overrides>,
 }
@@ -128,16 +131,16 @@ pub struct RunJobRequest {
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Overrides {
-    /// `Overrides.containerOverrides`.
+    /// By container name.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub container_overrides: Vec<ContainerOverride>,
-    /// `Overrides.delayExecution`.
+    /// Replaces `ExecutionSpec.delayExecution`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub delay_execution: Option<bool>,
-    /// `Overrides.taskCount`.
+    /// Replaces `ExecutionSpec.taskCount`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub task_count: Option<i32>,
-    /// `Overrides.timeoutSeconds`.
+    /// Replaces `TaskSpec.timeoutSeconds`. Seconds; a number here, a string there.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub timeout_seconds: Option<i32>,
 }
@@ -146,16 +149,16 @@ pub struct Overrides {
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct ContainerOverride {
-    /// `ContainerOverride.args`.
+    /// Replaces all of `Container.args`.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub args: Vec<String>,
-    /// `ContainerOverride.clearArgs`.
+    /// Replaces `Container.args` by none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub clear_args: Option<bool>,
-    /// `ContainerOverride.env`.
+    /// Laid over `Container.env` by name.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub env: Vec<EnvVar>,
-    /// `ContainerOverride.name`.
+    /// Which container; may be absent where there is one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub name: Option<String>,
 }

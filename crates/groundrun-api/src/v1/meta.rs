@@ -7,53 +7,53 @@ use serde_json::Value;
 
 use crate::time::Time;
 
-/// `ObjectMeta` of the discovery document.
+/// What all objects have. `ObjectMeta` of the discovery document.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct ObjectMeta {
-    /// `ObjectMeta.annotations`.
+    /// For programs; not selected by.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub annotations: BTreeMap<String, String>,
-    /// `ObjectMeta.clusterName`.
+    /// Not used by Cloud Run.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub cluster_name: Option<String>,
-    /// `ObjectMeta.creationTimestamp`.
+    /// When it was created.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub creation_timestamp: Option<Time>,
-    /// `ObjectMeta.deletionGracePeriodSeconds`.
+    /// Not used by Cloud Run.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub deletion_grace_period_seconds: Option<i32>,
-    /// `ObjectMeta.deletionTimestamp`.
+    /// Since when it is being deleted.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub deletion_timestamp: Option<Time>,
-    /// `ObjectMeta.finalizers`.
+    /// Not used by Cloud Run.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub finalizers: Vec<String>,
-    /// `ObjectMeta.generateName`.
+    /// Prefix of a generated name, under 31 characters.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub generate_name: Option<String>,
-    /// `ObjectMeta.generation`.
+    /// Raised by each change of the spec, from 1.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub generation: Option<i32>,
-    /// `ObjectMeta.labels`.
+    /// Selected by.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub labels: BTreeMap<String, String>,
-    /// `ObjectMeta.name`.
+    /// Unique per project, region and kind.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub name: Option<String>,
-    /// `ObjectMeta.namespace`.
+    /// The project's number, or its id.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub namespace: Option<String>,
-    /// `ObjectMeta.ownerReferences`.
+    /// The job, of an execution.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub owner_references: Vec<OwnerReference>,
-    /// `ObjectMeta.resourceVersion`.
+    /// Opaque; other after each write.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub resource_version: Option<String>,
-    /// `ObjectMeta.selfLink`.
+    /// The path of it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub self_link: Option<String>,
-    /// `ObjectMeta.uid`.
+    /// UUID; never comes back.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub uid: Option<String>,
 }
@@ -62,22 +62,22 @@ pub struct ObjectMeta {
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct OwnerReference {
-    /// `OwnerReference.apiVersion`.
+    /// Of the owner.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub api_version: Option<String>,
-    /// `OwnerReference.blockOwnerDeletion`.
+    /// Always true.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub block_owner_deletion: Option<bool>,
-    /// `OwnerReference.controller`.
+    /// Always true.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub controller: Option<bool>,
-    /// `OwnerReference.kind`.
+    /// Of the owner.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub kind: Option<String>,
-    /// `OwnerReference.name`.
+    /// Of the owner.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub name: Option<String>,
-    /// `OwnerReference.uid`.
+    /// Of the owner.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub uid: Option<String>,
 }
@@ -86,61 +86,61 @@ pub struct OwnerReference {
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct ListMeta {
-    /// `ListMeta.continue`.
+    /// Token of the next page; absent on the last.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub r#continue: Option<String>,
-    /// `ListMeta.resourceVersion`.
+    /// Opaque.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub resource_version: Option<String>,
-    /// `ListMeta.selfLink`.
+    /// The path of the list.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub self_link: Option<String>,
 }
 
-/// `GoogleCloudRunV1Condition` of the discovery document.
+/// One aspect of an object's state. `GoogleCloudRunV1Condition` of the discovery document.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Condition {
-    /// `GoogleCloudRunV1Condition.lastTransitionTime`.
+    /// Since when it has its status.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub last_transition_time: Option<Time>,
-    /// `GoogleCloudRunV1Condition.message`.
+    /// For a person.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub message: Option<String>,
-    /// `GoogleCloudRunV1Condition.reason`.
+    /// One word for programs.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reason: Option<String>,
-    /// `GoogleCloudRunV1Condition.severity`.
+    /// `Info` or `Warning`; absent for an error.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub severity: Option<String>,
-    /// `GoogleCloudRunV1Condition.status`.
+    /// `True`, `False` or `Unknown`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub status: Option<String>,
-    /// `GoogleCloudRunV1Condition.type`.
+    /// Such as `Ready`, `Completed`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub r#type: Option<String>,
 }
 
-/// `Status` of the discovery document.
+/// The answer to a delete. `Status` of the discovery document.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Status {
-    /// `Status.code`.
+    /// HTTP status.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub code: Option<i32>,
-    /// `Status.details`.
+    /// What it is about.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub details: Option<StatusDetails>,
-    /// `Status.message`.
+    /// For a person.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub message: Option<String>,
-    /// `Status.metadata`.
+    /// Not used by Cloud Run.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub metadata: Option<ListMeta>,
-    /// `Status.reason`.
+    /// One word for programs.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reason: Option<String>,
-    /// `Status.status`.
+    /// `Success` or `Failure`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub status: Option<String>,
 }
@@ -149,22 +149,22 @@ pub struct Status {
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct StatusDetails {
-    /// `StatusDetails.causes`.
+    /// What is wrong, field by field.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub causes: Vec<StatusCause>,
-    /// `StatusDetails.group`.
+    /// API group of what it is about.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub group: Option<String>,
-    /// `StatusDetails.kind`.
+    /// Kind of what it is about.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub kind: Option<String>,
-    /// `StatusDetails.name`.
+    /// Name of what it is about.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub name: Option<String>,
-    /// `StatusDetails.retryAfterSeconds`.
+    /// Seconds.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub retry_after_seconds: Option<i32>,
-    /// `StatusDetails.uid`.
+    /// Uid of what it is about.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub uid: Option<String>,
 }
@@ -173,13 +173,13 @@ pub struct StatusDetails {
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct StatusCause {
-    /// `StatusCause.field`.
+    /// Path of the field.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub field: Option<String>,
-    /// `StatusCause.message`.
+    /// For a person.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub message: Option<String>,
-    /// `StatusCause.reason`.
+    /// One word for programs.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reason: Option<String>,
 }
@@ -188,13 +188,13 @@ pub struct StatusCause {
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct RpcStatus {
-    /// `GoogleRpcStatus.code`.
+    /// Number of `google.rpc.Code`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub code: Option<i32>,
-    /// `GoogleRpcStatus.details`.
+    /// For programs; each with its `@type`.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub details: Vec<Value>,
-    /// `GoogleRpcStatus.message`.
+    /// For a person.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub message: Option<String>,
 }

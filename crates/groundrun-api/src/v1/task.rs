@@ -9,23 +9,23 @@ use super::meta::{Condition, ListMeta, ObjectMeta, RpcStatus};
 use super::volume::Volume;
 use crate::time::Time;
 
-/// `Task` of the discovery document.
+/// A task of an execution: one index, attempted until it succeeds or retries are used up. `Task` of the discovery document.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Task {
-    /// `Task.apiVersion`.
+    /// `run.googleapis.com/v1`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub api_version: Option<String>,
-    /// `Task.kind`.
+    /// `Task`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub kind: Option<String>,
-    /// `Task.metadata`.
+    /// Names, labels, annotations.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub metadata: Option<ObjectMeta>,
-    /// `Task.spec`.
+    /// What it does. Immutable.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub spec: Option<TaskSpec>,
-    /// `Task.status`.
+    /// How far it is.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub status: Option<TaskStatus>,
 }
@@ -34,25 +34,25 @@ pub struct Task {
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct TaskSpec {
-    /// `TaskSpec.containers`.
+    /// 1 to 10.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub containers: Vec<Container>,
-    /// `TaskSpec.maxRetries`.
+    /// Attempts after the first, 0 to 10. Default 3.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub max_retries: Option<i32>,
-    /// `TaskSpec.nodeSelector`.
+    /// `run.googleapis.com/accelerator`, or nothing.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub node_selector: BTreeMap<String, String>,
-    /// `TaskSpec.sandboxes`.
+    /// Programs that containers may start in sandboxes of their own.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub sandboxes: Option<SandboxConfiguration>,
-    /// `TaskSpec.serviceAccountName`.
+    /// E-mail address, or its part before the `@`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub service_account_name: Option<String>,
-    /// `TaskSpec.timeoutSeconds`.
+    /// Seconds that each attempt may take, 1 to 604,800. Default 600. A string on the wire.
     #[serde(default, skip_serializing_if = "Option::is_none", with = "crate::int64")]
     pub timeout_seconds: Option<i64>,
-    /// `TaskSpec.volumes`.
+    /// What containers may mount.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub volumes: Vec<Volume>,
 }
@@ -61,28 +61,28 @@ pub struct TaskSpec {
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct TaskStatus {
-    /// `TaskStatus.completionTime`.
+    /// When its last attempt ended.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub completion_time: Option<Time>,
-    /// `TaskStatus.conditions`.
+    /// `Completed`, `ResourcesAvailable`, `Started`, …
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub conditions: Vec<Condition>,
-    /// `TaskStatus.index`.
+    /// From 0, which is left out.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub index: Option<i32>,
-    /// `TaskStatus.lastAttemptResult`.
+    /// How its last attempt ended.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub last_attempt_result: Option<TaskAttemptResult>,
-    /// `TaskStatus.logUri`.
+    /// Where a browser finds its logs.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub log_uri: Option<String>,
-    /// `TaskStatus.observedGeneration`.
+    /// The generation that this status answers to.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub observed_generation: Option<i32>,
-    /// `TaskStatus.retried`.
+    /// Attempts after the first, so far.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub retried: Option<i32>,
-    /// `TaskStatus.startTime`.
+    /// When its first attempt was started.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub start_time: Option<Time>,
 }
@@ -91,13 +91,13 @@ pub struct TaskStatus {
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct TaskAttemptResult {
-    /// `TaskAttemptResult.exitCode`.
+    /// Of the container's process.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub exit_code: Option<i32>,
-    /// `TaskAttemptResult.status`.
+    /// In words, with a number of `google.rpc.Code`. gcloud fails without it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub status: Option<RpcStatus>,
-    /// `TaskAttemptResult.termSignal`.
+    /// The signal that ended the container's process.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub term_signal: Option<i32>,
 }
@@ -106,19 +106,19 @@ pub struct TaskAttemptResult {
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct ListTasksResponse {
-    /// `ListTasksResponse.apiVersion`.
+    /// `run.googleapis.com/v1`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub api_version: Option<String>,
-    /// `ListTasksResponse.items`.
+    /// By execution, then index.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub items: Vec<Task>,
-    /// `ListTasksResponse.kind`.
+    /// `TasksList`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub kind: Option<String>,
-    /// `ListTasksResponse.metadata`.
+    /// Where the next page begins. gcloud fails without it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub metadata: Option<ListMeta>,
-    /// `ListTasksResponse.unreachable`.
+    /// Regions that could not be asked.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub unreachable: Vec<String>,
 }
@@ -127,7 +127,7 @@ pub struct ListTasksResponse {
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct SandboxConfiguration {
-    /// `SandboxConfiguration.templates`.
+    /// By name.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub templates: Vec<SandboxTemplate>,
 }
@@ -136,25 +136,25 @@ pub struct SandboxConfiguration {
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct SandboxTemplate {
-    /// `SandboxTemplate.args`.
+    /// As in a container.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub args: Vec<String>,
-    /// `SandboxTemplate.command`.
+    /// As in a container.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub command: Vec<String>,
-    /// `SandboxTemplate.env`.
+    /// As in a container.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub env: Vec<EnvVar>,
-    /// `SandboxTemplate.image`.
+    /// As in a container.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub image: Option<String>,
-    /// `SandboxTemplate.name`.
+    /// What the container calls it by.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub name: Option<String>,
-    /// `SandboxTemplate.volumeMounts`.
+    /// As in a container.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub volume_mounts: Vec<VolumeMount>,
-    /// `SandboxTemplate.workingDir`.
+    /// As in a container.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub working_dir: Option<String>,
 }

@@ -8,25 +8,25 @@ use serde::{Deserialize, Serialize};
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Volume {
-    /// `Volume.configMap`.
+    /// Not supported by Cloud Run.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub config_map: Option<ConfigMapVolumeSource>,
-    /// `Volume.csi`.
+    /// A bucket.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub csi: Option<CsiVolumeSource>,
-    /// `Volume.emptyDir`.
+    /// Shared by the containers of one attempt.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub empty_dir: Option<EmptyDirVolumeSource>,
-    /// `Volume.filestore`.
+    /// A Filestore volume.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub filestore: Option<FilestoreVolumeSource>,
-    /// `Volume.name`.
+    /// Unique in the task.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub name: Option<String>,
-    /// `Volume.nfs`.
+    /// An NFS export.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub nfs: Option<NfsVolumeSource>,
-    /// `Volume.secret`.
+    /// Versions of a secret, as files.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub secret: Option<SecretVolumeSource>,
 }
@@ -35,16 +35,16 @@ pub struct Volume {
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct ConfigMapVolumeSource {
-    /// `ConfigMapVolumeSource.defaultMode`.
+    /// Of files that name none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub default_mode: Option<i32>,
-    /// `ConfigMapVolumeSource.items`.
+    /// Which entries; absent: all.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub items: Vec<KeyToPath>,
-    /// `ConfigMapVolumeSource.name`.
+    /// Which map.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub name: Option<String>,
-    /// `ConfigMapVolumeSource.optional`.
+    /// It need not be there.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub optional: Option<bool>,
 }
@@ -53,13 +53,13 @@ pub struct ConfigMapVolumeSource {
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct KeyToPath {
-    /// `KeyToPath.key`.
+    /// Version number, alias, or `latest`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub key: Option<String>,
-    /// `KeyToPath.mode`.
+    /// Mode bits of the file, 0 to 0777, in decimal.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub mode: Option<i32>,
-    /// `KeyToPath.path`.
+    /// Relative, without `..`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub path: Option<String>,
 }
@@ -68,13 +68,13 @@ pub struct KeyToPath {
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct CsiVolumeSource {
-    /// `CSIVolumeSource.driver`.
+    /// `gcsfuse.run.googleapis.com`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub driver: Option<String>,
-    /// `CSIVolumeSource.readOnly`.
+    /// Default false.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub read_only: Option<bool>,
-    /// `CSIVolumeSource.volumeAttributes`.
+    /// `bucketName`, `mountOptions`.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub volume_attributes: BTreeMap<String, String>,
 }
@@ -83,10 +83,10 @@ pub struct CsiVolumeSource {
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct EmptyDirVolumeSource {
-    /// `EmptyDirVolumeSource.medium`.
+    /// Empty, `Memory` or `Disk`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub medium: Option<String>,
-    /// `EmptyDirVolumeSource.sizeLimit`.
+    /// Quantity of bytes. Default: half of the task's memory.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub size_limit: Option<String>,
 }
@@ -95,7 +95,7 @@ pub struct EmptyDirVolumeSource {
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct FilestoreVolumeSource {
-    /// `FilestoreVolumeSource.volume`.
+    /// Its full name.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub volume: Option<String>,
 }
@@ -104,13 +104,13 @@ pub struct FilestoreVolumeSource {
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct NfsVolumeSource {
-    /// `NFSVolumeSource.path`.
+    /// That the server exports.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub path: Option<String>,
-    /// `NFSVolumeSource.readOnly`.
+    /// Default false.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub read_only: Option<bool>,
-    /// `NFSVolumeSource.server`.
+    /// Host name or address.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub server: Option<String>,
 }
@@ -119,16 +119,16 @@ pub struct NfsVolumeSource {
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct SecretVolumeSource {
-    /// `SecretVolumeSource.defaultMode`.
+    /// Mode bits of files that name none, in decimal. Default 0444.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub default_mode: Option<i32>,
-    /// `SecretVolumeSource.items`.
+    /// Which versions; absent: the latest, in a file with the secret's name.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub items: Vec<KeyToPath>,
-    /// `SecretVolumeSource.optional`.
+    /// It need not be there.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub optional: Option<bool>,
-    /// `SecretVolumeSource.secretName`.
+    /// The secret, or its alias in annotation `run.googleapis.com/secrets`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub secret_name: Option<String>,
 }

@@ -1,0 +1,131 @@
+//! Names of tasks, and what keys and values of labels may look like (fact: semantics 1.2).
+
+/// Longest prefix of a label's key: a DNS name.
+const PREFIX_MAX: usize = 253;
+
+/// Longest name in a label's key, and longest value.
+const NAME_MAX: usize = 63;
+
+/// Why a text is not a label's key or value. As in Kubernetes, whose selectors they are found by.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum LabelFault {
+    /// The part of the key before the `/`.
+    #[error(
+        "the prefix must be a DNS name of at most 253 characters: lowercase letters, digits, '-' and '.'"
+    )]
+    Prefix,
+    /// The part of the key after the `/`, or all of it.
+    #[error(
+        "the name must have 1 to 63 characters: letters, digits, '-', '_' and '.', beginning and ending with a letter \
+         or digit"
+    )]
+    Name,
+    /// The value.
+    #[error(
+        "the value must have at most 63 characters: letters, digits, '-', '_' and '.', beginning and ending with a \
+         letter or digit"
+    )]
+    Value,
+}
+
+/// `{execution}-task{index}`: the index from 0, without padding.
+#[must_use]
+pub fn task_name(execution: &str, index: u32) -> String {
+    format!("{execution}-task{index}")
+}
+
+/// The execution and the index of a task's name; none if it is not one.
+#[must_use]
+pub fn split_task_name(name: &str) -> Option<(&str, u32)> {
+    let (execution, digits) = name.rsplit_once("-task")?;
+    let index = digits.parse::<u32>().ok().filter(|index| index.to_string() == digits)?;
+    (!execution.is_empty()).then_some((execution, index))
+}
+
+/// Checks a label's key, such as `team` or `run.googleapis.com/job`.
+///
+/// # Errors
+/// Which part of it is wrong.
+pub fn check_label_key(key: &str) -> Result<(), LabelFault> {
+    let (prefix, name) = match key.split_once('/') {
+        Some((prefix, name)) => (Some(prefix), name),
+        None => (None, key),
+    };
+    if prefix.is_some_and(|prefix| !is_dns_name(prefix)) {
+        return Err(LabelFault::Prefix);
+    }
+    if is_label_word(name) { Ok(()) } else { Err(LabelFault::Name) }
+}
+
+/// Checks a label's value; it may be empty.
+///
+/// # Errors
+/// Always [`LabelFault::Value`].
+pub fn check_label_value(value: &str) -> Result<(), LabelFault> {
+    if value.is_empty() || is_label_word(value) { Ok(()) } else { Err(LabelFault::Value) }
+}
+
+fn is_label_word(text: &str) -> bool {
+    let ends = |byte: Option<&u8>| byte.is_some_and(u8::is_ascii_alphanumeric);
+    text.len() <= NAME_MAX
+        && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte))
+        && ends(text.as_bytes().first())
+        && ends(text.as_bytes().last())
+}
+
+fn is_dns_name(text: &str) -> bool {
+    let is_dns_label = |label: &str| {
+        let plain = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-';
+        !label.is_empty()
+            && label.bytes().all(plain)
+            && !label.starts_with('-')
+            && !label.ends_with('-')
+    };
+    text.len() <= PREFIX_MAX && text.split('.').all(is_dns_label)
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    #[test]
+    fn keys_and_values_are_those_of_kubernetes() {
+        let (long, too_long) = ("a".repeat(63), "a".repeat(64));
+        let deep = format!("{}/a", "a.".repeat(127) + "a");
+        for good in ["a", "A-b_c.9", "run.googleapis.com/job", "a/B", &long] {
+            assert_eq!(check_label_key(good), Ok(()), "{good}");
+        }
+        for bad in ["", "a/", "-a", "a-", "a b", "ä", "a/b/c", &too_long] {
+            assert_eq!(check_label_key(bad), Err(LabelFault::Name), "{bad}");
+        }
+        for bad in ["/a", "A/a", "a..b/a", "-a/a", "a_b/a", &deep] {
+            assert_eq!(check_label_key(bad), Err(LabelFault::Prefix), "{bad}");
+        }
+        for good in ["", "x", "fig_bux_kem", &long] {
+            assert_eq!(check_label_value(good), Ok(()), "{good}");
+        }
+        for bad in ["a:b", "_", " ", &too_long] {
+            assert_eq!(check_label_value(bad), Err(LabelFault::Value), "{bad}");
+        }
+    }
+
+    #[test]
+    fn a_name_with_another_spelling_of_its_index_names_nothing() {
+        for none in
+            ["", "x", "-task0", "x-task", "x-task01", "x-task-1", "x-task+1", "x-task4294967296"]
+        {
+            assert_eq!(split_task_name(none), None, "{none}");
+        }
+        assert_eq!(split_task_name("x-task1-task2"), Some(("x-task1", 2)));
+    }
+
+    proptest! {
+        #[test]
+        fn a_task_name_says_its_execution_and_index(execution in "[a-z][-a-z0-9]{0,62}", index: u32) {
+            let name = task_name(&execution, index);
+            prop_assert_eq!(split_task_name(&name), Some((execution.as_str(), index)));
+        }
+    }
+}
