@@ -75,6 +75,12 @@ fn cgroups() -> BTreeSet<PathBuf> {
     found
 }
 
+/// Shims of a server: what works in its data directory besides the server itself.
+pub fn shims_of(data_dir: &Path, server: u32) -> Vec<i32> {
+    let attempts = data_dir.join("attempts");
+    processes_of(&attempts).into_iter().filter(|pid| pid.unsigned_abs() != server).collect()
+}
+
 /// Processes that hold a file below the directory open, or work in it: shims of its attempts.
 fn processes_of(dir: &Path) -> Vec<i32> {
     let mut found = Vec::new();

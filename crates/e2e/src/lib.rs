@@ -6,6 +6,7 @@ pub mod http;
 pub mod images;
 pub mod lab;
 pub mod leftovers;
+pub mod registry;
 pub mod wait;
 
 pub use lab::{Lab, Options};

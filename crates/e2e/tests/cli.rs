@@ -1,0 +1,198 @@
+//! The binary as its user meets it: `run`, `serve`, the client verbs, settings and exit codes.
+
+use std::{fs, process::Command};
+
+use e2e::{Lab, Options, clients, lab::PROJECT, wait};
+use serde_json::{Value, json};
+
+fn job(name: &str, args: &[&str]) -> Value {
+    json!({
+        "apiVersion": "run.googleapis.com/v1", "kind": "Job", "metadata": {"name": name},
+        "spec": {"template": {"spec": {"template": {"spec": {
+            "containers": [{"image": "builtin.groundrun/job", "args": args}], "maxRetries": 0,
+        }}}}},
+    })
+}
+
+fn groundrun() -> Command {
+    Command::new(clients::groundrun())
+}
+
+fn write(dir: &std::path::Path, job: &Value) -> String {
+    let file = dir.join("job.yaml");
+    fs::write(&file, job.to_string()).expect("written");
+    file.display().to_string()
+}
+
+#[test]
+fn the_example_runs_to_its_end_with_one_retry() {
+    let example = clients::root().join("examples/primes/job.yaml");
+    let said = clients::run(groundrun().arg("run").arg(example)).well();
+    assert!(said.out.contains("5.0 | "), "a line of the first attempt of task 5: {}", said.out);
+    assert!(said.out.contains("5.1 | "), "a line of its retry: {}", said.out);
+    assert!(said.err.contains("8/8"), "progress: {}", said.err);
+}
+
+#[test]
+fn exit_codes_tell_how_it_came_out() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let file = write(dir.path(), &job("fails", &["exit", "7"]));
+    let said = clients::run(groundrun().args(["run", &file])).badly(1);
+    assert!(
+        said.err.contains("exit code 7") || said.out.contains("exit code 7"),
+        "{} {}",
+        said.out,
+        said.err
+    );
+
+    let mut bad = job("bad", &[]);
+    bad["spec"]["template"]["spec"]["taskCount"] = json!(20_000);
+    bad["spec"]["template"]["spec"]["template"]["spec"]["maxRetries"] = json!(99);
+    bad["spec"]["typo"] = json!(1);
+    let file = write(dir.path(), &bad);
+    let said = clients::run(groundrun().args(["run", &file])).badly(2);
+    assert!(said.err.contains("typo"), "{}", said.err);
+
+    clients::run(groundrun().args(["run", "/no/such/file.yaml"])).badly(2);
+    let file = write(dir.path(), &job("good", &["exit", "0"]));
+    clients::run(groundrun().args(["run", &file, "--task-timeout", "never"])).badly(2);
+}
+
+#[test]
+fn run_takes_overrides_and_prints_json() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let file = write(dir.path(), &job("over", &["exit", "1"]));
+    let said = clients::run(groundrun().args([
+        "run",
+        &file,
+        "--tasks=2",
+        "--args=env",
+        "--update-env-vars=EXTRA=yes",
+        "--parallelism=1",
+        "--task-timeout=30s",
+        "--max-retries=1",
+        "--json",
+    ]))
+    .well();
+    let events: Vec<Value> =
+        said.out.lines().map(|l| serde_json::from_str(l).expect("each line is JSON")).collect();
+    let last = events.last().expect("events");
+    assert_eq!(last["execution"]["status"]["succeededCount"], 2, "{last}");
+    assert_eq!(last["execution"]["spec"]["parallelism"], 1);
+    assert!(said.out.contains("EXTRA=yes"), "{}", said.out);
+}
+
+#[test]
+fn ctrl_c_stops_the_tasks_first() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let file = write(dir.path(), &job("long", &["wait-term", "0"]));
+    let mut child = groundrun()
+        .args(["run", &file])
+        .stdout(std::process::Stdio::piped())
+        .stderr(std::process::Stdio::piped())
+        .spawn()
+        .expect("it starts");
+    let mut out = child.stdout.take().expect("piped");
+    let mut first = [0u8; 1];
+    // `wait-term` says that it waits; then it can be told.
+    std::io::Read::read_exact(&mut out, &mut first).expect("the task says something");
+    let pid = rustix::process::Pid::from_child(&child);
+    rustix::process::kill_process(pid, rustix::process::Signal::INT).expect("told");
+    let ended = child.wait_with_output().expect("it ends");
+    assert_eq!(ended.status.code(), Some(130), "{}", String::from_utf8_lossy(&ended.stderr));
+}
+
+#[test]
+fn a_server_serves_stops_in_order_and_is_alone_on_its_directory() {
+    let mut lab = Lab::start();
+    assert_eq!(lab.call("GET", "/readyz", None).status, 200);
+    let data = lab.data_dir().display().to_string();
+    let said =
+        clients::run(groundrun().args(["serve", "--listen", "127.0.0.1:0", "--data-dir", &data]));
+    assert_ne!(said.code, 0);
+    assert!(said.err.contains(&data), "{}", said.err);
+    lab.create(&job("stays", &["wait-term", "0"]));
+    let execution = lab.run("stays", &json!({}));
+    wait::until("it runs", || {
+        (lab.ok("GET", &format!("executions/{execution}"), None)["status"]["runningCount"] == 1)
+            .then_some(())
+    });
+    assert_eq!(lab.stop(), Some(0), "SIGTERM stops it in order");
+    lab.launch();
+    let running = lab.ok("GET", &format!("executions/{execution}"), None);
+    assert_eq!(running["status"]["runningCount"], 1, "the task ran on: {running}");
+    lab.ok("POST", &format!("executions/{execution}:cancel"), Some(&json!({})));
+    let ended = lab.completed(&execution);
+    assert_eq!(ended["status"]["cancelledCount"], 1, "{ended}");
+    lab.finish();
+}
+
+#[test]
+fn an_open_address_needs_a_token() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let data = dir.path().join("data").display().to_string();
+    let said =
+        clients::run(groundrun().args(["serve", "--listen", "0.0.0.0:0", "--data-dir", &data]))
+            .badly(2);
+    assert!(said.err.contains("token"), "{}", said.err);
+}
+
+#[test]
+fn settings_come_from_file_environment_and_flags() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let file = dir.path().join("groundrun.toml");
+    fs::write(&file, "project = \"of-the-file\"\nregion = \"europe-west1\"\n").expect("written");
+    let lab = Lab::with(Options {
+        flags: vec![
+            "--config".into(),
+            file.display().to_string(),
+            "--network".into(),
+            "none".into(),
+        ],
+        env: vec![("GROUNDRUN_MEMORY_SHARE".into(), "50".into())],
+    });
+    // The lab's flags name project and region: they win over the file.
+    let reply = lab.call("GET", &format!("/v1/projects/{PROJECT}"), None);
+    assert_eq!(reply.json()["projectId"], PROJECT, "{reply:?}");
+    lab.finish();
+    fs::write(&file, "projct = \"x\"\n").expect("written");
+    let said = clients::run(groundrun().args(["serve", "--config"]).arg(&file)).badly(2);
+    assert!(said.err.contains("projct"), "{}", said.err);
+}
+
+#[test]
+fn the_client_verbs_do_what_gcloud_does() {
+    let lab = Lab::start();
+    let file = write(lab.dir(), &job("plain", &["args"]));
+    lab.groundrun(&["jobs", "apply", &file]).well();
+    let said = lab.groundrun(&["jobs", "execute", "plain", "--wait", "--tasks=2"]).well();
+    assert!(said.out.contains("completed successfully"), "{}", said.out);
+    let jobs = lab.groundrun(&["jobs", "list"]).well();
+    assert!(jobs.out.contains("plain") && jobs.out.contains("succeeded"), "{}", jobs.out);
+    lab.groundrun(&["jobs", "describe", "plain"]).well();
+    let executions = lab.groundrun(&["executions", "list", "--json"]).well().json();
+    let name = executions[0]["metadata"]["name"].as_str().expect("a name").to_owned();
+    lab.groundrun(&["executions", "describe", &name]).well();
+    let tasks = lab.groundrun(&["tasks", "list", &name]).well();
+    assert_eq!(tasks.out.lines().count(), 3, "{}", tasks.out);
+    lab.groundrun(&["tasks", "describe", &format!("{name}-task1")]).well();
+    let logs = lab.groundrun(&["logs", &name, "--follow"]).well();
+    assert!(logs.out.contains("args"), "{}", logs.out);
+    lab.groundrun(&["executions", "delete", &name]).well();
+    lab.groundrun(&["executions", "describe", &name]).badly(1);
+    lab.groundrun(&["jobs", "delete", "plain"]).well();
+    lab.groundrun(&["jobs", "describe", "plain"]).badly(1);
+    lab.finish();
+    let nobody =
+        clients::run(groundrun().args(["jobs", "list", "--url", "http://127.0.0.1:9"])).badly(1);
+    assert!(nobody.err.contains("groundrun serve"), "{}", nobody.err);
+}
+
+#[test]
+fn completions_and_man_pages_come_from_the_definitions() {
+    let said = clients::run(groundrun().args(["completions", "bash"])).well();
+    assert!(said.out.contains("groundrun"), "{}", said.out);
+    let dir = tempfile::tempdir().expect("a directory");
+    clients::run(groundrun().arg("man").arg(dir.path())).well();
+    assert!(dir.path().join("groundrun-jobs-execute.1").is_file());
+}
