@@ -18,3 +18,7 @@ pub mod record;
 pub mod render;
 mod restore;
 pub mod template;
+pub mod readiness;
+
+#[cfg(test)]
+mod samples;

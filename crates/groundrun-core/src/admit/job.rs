@@ -83,12 +83,6 @@ fn identity(document: &v1::Job, context: &Context, faults: &mut Faults) {
 }
 
 fn job_spec(spec: v1::JobSpec, context: &Context, faults: &mut Faults) -> v1::JobSpec {
-    if spec.run_execution_token.is_some() && spec.start_execution_token.is_some() {
-        faults.add(
-            "spec",
-            "oneof field 'create_execution' is already set. Cannot set 'startExecutionToken' and 'runExecutionToken'.",
-        );
-    }
     let template = spec.template.clone().unwrap_or_default();
     let metadata = template.metadata.unwrap_or_default();
     let metadata = v1::ObjectMeta {

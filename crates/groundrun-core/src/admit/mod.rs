@@ -27,3 +27,6 @@ pub use name::{Suffix, execution_name};
 pub use quota::{JOBS_PER_REGION, RUNNING_EXECUTIONS_PER_REGION, room_for_execution, room_for_job};
 pub use replacement::{Replacement, replacement};
 pub use run::{AdmittedRun, run};
+
+#[cfg(test)]
+mod tests;

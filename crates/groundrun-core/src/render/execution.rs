@@ -8,7 +8,7 @@ use super::{
     execution_conditions::conditions,
     meta::{
         API_VERSION, CANCEL_TIME, Common, EXECUTION_NAME, JOB, JOB_GENERATION,
-        JOB_RESOURCE_VERSION, JOB_UID, SERVING_STATE, annotations, labels, log_uri,
+        JOB_RESOURCE_VERSION, JOB_UID, annotations, labels, log_uri,
     },
     words::count,
 };
@@ -26,7 +26,7 @@ pub fn execution(execution: &Execution, context: &Context) -> v1::Execution {
     let metadata = v1::ObjectMeta {
         uid: Some(execution.uid.to_string()),
         generation: Some(execution.generation),
-        labels: shown_labels(execution),
+        labels: execution_labels(execution),
         annotations: annotations(&execution.annotations, &execution.author),
         owner_references: vec![owner(execution)],
         ..common.render(context)
@@ -40,18 +40,9 @@ pub fn execution(execution: &Execution, context: &Context) -> v1::Execution {
     }
 }
 
-/// What selectors select by: the labels shown, and `run.googleapis.com/servingState` = `Active` until the execution
-/// has ended, which gcloud asks for before it deletes a job (fact: gcloud-wire B.8).
+/// `metadata.labels` as shown: what selectors select by. They change with the wishes, not with the state.
 #[must_use]
 pub fn execution_labels(execution: &Execution) -> BTreeMap<String, String> {
-    let mut labels = shown_labels(execution);
-    if execution.state.completed.is_none() {
-        labels.insert(SERVING_STATE.to_owned(), "Active".to_owned());
-    }
-    labels
-}
-
-fn shown_labels(execution: &Execution) -> BTreeMap<String, String> {
     let job = &execution.job;
     let own = [
         (JOB, job.name.clone()),

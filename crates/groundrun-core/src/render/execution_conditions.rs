@@ -8,7 +8,12 @@ use groundrun_api::v1::Condition;
 use jiff::Timestamp;
 
 use super::words::{Truth, condition, duration, saying, took};
-use crate::record::{Completed, Execution, ExecutionState, Failure, ImagesState, Outcome};
+use crate::{
+    outcome::{CONTAINER_MISSING, CONTAINER_PERMISSION_DENIED},
+    record::{Completed, Execution, ExecutionState, Failure, ImagesState, Outcome},
+};
+
+const STALE: &str = "The registry could not be asked, an earlier digest of the tag is used:";
 
 /// All of them.
 pub(super) fn conditions(execution: &Execution) -> Vec<Condition> {
@@ -63,6 +68,13 @@ fn failed(kind: &str, since: Timestamp, failure: &Failure) -> Condition {
     Condition { reason, message: Some(message), ..condition(kind, Truth::False, since) }
 }
 
+/// What an execution failed at before its first task was begun.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum At {
+    Images,
+    Capacity,
+}
+
 /// An execution that the engine has seen.
 struct Phase<'a> {
     execution: &'a Execution,
@@ -84,29 +96,41 @@ impl Phase<'_> {
         Some((*at, ended(outcome)?))
     }
 
-    /// The same, where something went wrong: a cancel says nothing about images or capacity.
-    fn fault(&self) -> Option<(Timestamp, Failure)> {
-        let cancelled = |done: &Completed| done.outcome == Outcome::Cancelled;
-        if self.state.completed.as_ref().is_some_and(cancelled) { None } else { self.failure() }
+    /// The same, by what was at fault. A cancel says nothing about images or capacity.
+    fn fault(&self) -> Option<(At, Timestamp, Failure)> {
+        let Completed { at, outcome: Outcome::Failed(failure) } = self.state.completed.as_ref()?
+        else {
+            return None;
+        };
+        let of_image =
+            |reason: &str| [CONTAINER_MISSING, CONTAINER_PERMISSION_DENIED].contains(&reason);
+        let fault = match &self.state.images {
+            ImagesState::Importing if failure.reason.as_deref().is_some_and(of_image) => At::Images,
+            ImagesState::Retrying { .. } => At::Images,
+            // A task larger than the machine fails before its images are asked for.
+            ImagesState::Importing => At::Capacity,
+            ImagesState::Imported { .. } if self.state.provisioned.is_none() => At::Capacity,
+            ImagesState::Imported { .. } => return None,
+        };
+        Some((fault, *at, failure.clone()))
     }
 
     /// Absent until the images are here. What waits for capacity says so, also after the first task had its room.
     fn resources_available(&self) -> Option<Condition> {
+        if let Some((At::Capacity, at, failure)) = self.fault() {
+            return Some(failed("ResourcesAvailable", at, &failure));
+        }
         let imported = self.imported()?;
         let waiting = self.state.waiting_for.as_deref().filter(|_| self.state.completed.is_none());
+        let waiting = waiting.map(|why| format!("Waiting for {why}."));
         let Some(provisioned) = self.state.provisioned else {
-            return Some(match (self.fault(), waiting) {
-                (Some((at, failure)), _) => failed("ResourcesAvailable", at, &failure),
-                (None, Some(why)) => {
-                    saying(condition("ResourcesAvailable", Truth::Unknown, imported), why)
-                }
-                (None, None) => condition("ResourcesAvailable", Truth::Unknown, imported),
-            });
+            let unknown = condition("ResourcesAvailable", Truth::Unknown, imported);
+            return Some(Condition { message: waiting, ..unknown });
         };
         let mut message = took("Provisioned imported containers", imported, provisioned);
         if let Some(why) = waiting {
             message.push(' ');
-            message.push_str(why);
+            message.push_str(&why);
         }
         Some(saying(condition("ResourcesAvailable", Truth::True, provisioned), message))
     }
@@ -142,15 +166,15 @@ impl Phase<'_> {
                     None => saying(ready, message),
                     Some(why) => Condition {
                         severity: Some("Warning".to_owned()),
-                        ..saying(ready, format!("{message} {why}"))
+                        ..saying(ready, format!("{message} {STALE} {why}."))
                     },
                 })
             }
-            (_, Some((at, failure))) => Some(failed("ContainerReady", at, &failure)),
-            (ImagesState::Retrying { message, .. }, None) => {
+            (_, Some((At::Images, at, failure))) => Some(failed("ContainerReady", at, &failure)),
+            (ImagesState::Retrying { message, .. }, _) => {
                 Some(saying(condition("ContainerReady", Truth::Unknown, self.accepted), message))
             }
-            (ImagesState::Importing, None) => None,
+            (ImagesState::Importing, _) => None,
         }
     }
 
@@ -163,7 +187,7 @@ impl Phase<'_> {
             (ImagesState::Retrying { failures, next, .. }, _) => {
                 let seconds = next.duration_since(self.accepted).as_secs().max(0);
                 let wait = format!("{:02}:{:02}", seconds / 60, seconds % 60);
-                (self.accepted, "PostponedRetry", wait, format!("attempt {failures}"))
+                (self.accepted, "PostponedRetry", wait, format!("attempt {failures}."))
             }
             (_, Some(started)) => {
                 (started, "WaitingForOperation", "10:00".to_owned(), "polling interval".to_owned())

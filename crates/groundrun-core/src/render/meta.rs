@@ -11,25 +11,24 @@ use crate::{
     record::{Author, Revision, Scope},
 };
 
-pub(crate) const API_VERSION: &str = "run.googleapis.com/v1";
+pub(super) const API_VERSION: &str = "run.googleapis.com/v1";
 
-pub(crate) const LOCATION: &str = "cloud.googleapis.com/location";
-pub(crate) const LAST_UPDATED: &str = "run.googleapis.com/lastUpdatedTime";
-pub(crate) const JOB: &str = "run.googleapis.com/job";
-pub(crate) const JOB_UID: &str = "run.googleapis.com/jobUid";
-pub(crate) const JOB_GENERATION: &str = "run.googleapis.com/jobGeneration";
-pub(crate) const JOB_RESOURCE_VERSION: &str = "run.googleapis.com/jobResourceVersion";
-pub(crate) const CANCEL_TIME: &str = "run.googleapis.com/cancelTime";
-pub(crate) const EXECUTION: &str = "run.googleapis.com/execution";
-pub(crate) const EXECUTION_NAME: &str = "run.googleapis.com/execution_name";
-pub(crate) const TASK_INDEX: &str = "run.googleapis.com/task_index";
-pub(crate) const RUNNING_STATE: &str = "run.googleapis.com/runningState";
-pub(crate) const SERVING_STATE: &str = "run.googleapis.com/servingState";
+pub(super) const LOCATION: &str = "cloud.googleapis.com/location";
+pub(super) const LAST_UPDATED: &str = "run.googleapis.com/lastUpdatedTime";
+pub(super) const JOB: &str = "run.googleapis.com/job";
+pub(super) const JOB_UID: &str = "run.googleapis.com/jobUid";
+pub(super) const JOB_GENERATION: &str = "run.googleapis.com/jobGeneration";
+pub(super) const JOB_RESOURCE_VERSION: &str = "run.googleapis.com/jobResourceVersion";
+pub(super) const CANCEL_TIME: &str = "run.googleapis.com/cancelTime";
+pub(super) const EXECUTION: &str = "run.googleapis.com/execution";
+pub(super) const EXECUTION_NAME: &str = "run.googleapis.com/execution_name";
+pub(super) const TASK_INDEX: &str = "run.googleapis.com/task_index";
+pub(super) const RUNNING_STATE: &str = "run.googleapis.com/runningState";
 
-pub(crate) const CREATOR: &str = "run.googleapis.com/creator";
-pub(crate) const LAST_MODIFIER: &str = "run.googleapis.com/lastModifier";
-pub(crate) const OPERATION_ID: &str = "run.googleapis.com/operation-id";
-pub(crate) const SCHEDULED_TIME: &str = "run.googleapis.com/scheduled-time";
+pub(super) const CREATOR: &str = "run.googleapis.com/creator";
+pub(super) const LAST_MODIFIER: &str = "run.googleapis.com/lastModifier";
+pub(super) const OPERATION_ID: &str = "run.googleapis.com/operation-id";
+pub(super) const SCHEDULED_TIME: &str = "run.googleapis.com/scheduled-time";
 
 /// `metadata.resourceVersion` of a revision: 8 bytes, big-endian, in base64 without padding (fact: semantics 1.3).
 #[must_use]
@@ -119,10 +118,10 @@ mod tests {
 
     #[test]
     fn a_resource_version_is_eleven_characters_that_hold_the_revision() {
-        let text = resource_version(Revision(1_787_270_451_561_828));
-        assert_eq!(text, "AAZZg1RiBWQ");
-        assert_eq!(parse_resource_version(&text), Some(Revision(1_787_270_451_561_828)));
-        for foreign in ["", "7", "AAZZg1RiBWQA", "not base64!"] {
+        let text = resource_version(Revision(0x0006_5432_1fff_0001));
+        assert_eq!(text, "AAZUMh//AAE");
+        assert_eq!(parse_resource_version(&text), Some(Revision(0x0006_5432_1fff_0001)));
+        for foreign in ["", "7", "AAZUMh//AAEA", "not base64!"] {
             assert_eq!(parse_resource_version(foreign), None, "{foreign:?}");
         }
     }

@@ -13,3 +13,6 @@ pub use job::{job, job_labels};
 pub use log::{LogLine, Severity, system_log};
 pub use meta::{parse_resource_version, resource_version};
 pub use task::{RunningState, running_state, task, task_labels};
+
+#[cfg(test)]
+mod tests;

@@ -216,7 +216,9 @@ impl View<'_> {
         match (self.attempts.first(), &self.execution.state.waiting_for) {
             (Some(first), _) => condition("ResourcesAvailable", Truth::True, first.intended),
             (None, Some(why)) if self.state == RunningState::Pending => {
-                saying(condition("ResourcesAvailable", Truth::Unknown, self.execution.created), why)
+                let unknown =
+                    condition("ResourcesAvailable", Truth::Unknown, self.execution.created);
+                saying(unknown, format!("Waiting for {why}."))
             }
             (None, _) => condition("ResourcesAvailable", Truth::Unknown, self.execution.created),
         }

@@ -1,0 +1,144 @@
+use serde_json::{Value, json};
+
+use crate::samples::{faults, least, with};
+
+const FIELD: &str = "spec.template.metadata.annotations";
+
+/// The least job with these template annotations of `run.googleapis.com/`.
+fn annotated(annotations: &[(&str, &str)]) -> Value {
+    annotations.iter().fold(least(), |document, (name, value)| {
+        let pointer = format!("/spec/template/metadata/annotations/run.googleapis.com~1{name}");
+        with(document, &pointer, json!(value))
+    })
+}
+
+/// Has this fault of form.
+#[track_caller]
+fn bad(annotations: &[(&str, &str)], expected: &str) {
+    let found = faults(annotated(annotations));
+    assert!(found.contains(&format!("{FIELD}: {expected}")), "{annotations:?}: {found:#?}");
+}
+
+/// Has nothing but the refusals of the table.
+#[track_caller]
+fn well_formed(annotations: &[(&str, &str)]) {
+    let found = faults(annotated(annotations));
+    let refusal = |fault: &String| fault.starts_with(&format!("{FIELD}[\"run.googleapis.com/"));
+    assert!(found.len() == annotations.len() && found.iter().all(refusal), "{found:#?}");
+}
+
+#[test]
+fn cloud_sql_instances() {
+    well_formed(&[("cloudsql-instances", "p:r:i,acme.example:app:r:i")]);
+    let text = |name| {
+        format!("Cloud SQL instance '{name}' must be in the format project:location:instance")
+    };
+    for name in ["p:i", "::", "p:r:i/x", ""] {
+        let list = format!("p:r:i,{name}");
+        bad(&[("cloudsql-instances", &list)], &text(name));
+    }
+    let long = format!("p:r:{}", "i".repeat(90));
+    bad(
+        &[("cloudsql-instances", &long)],
+        &format!("Cloud SQL instance '{long}': its socket's path is over 107 bytes"),
+    );
+}
+
+#[test]
+fn encryption_keys() {
+    well_formed(&[("encryption-key", "projects/p/locations/l/keyRings/r/cryptoKeys/k")]);
+    for key in
+        ["k", "projects/p/locations/l/keyRings/r", "projects//locations/l/keyRings/r/cryptoKeys/k"]
+    {
+        bad(
+            &[("encryption-key", key)],
+            "encryption_key: must conform to projects/{project}/locations/{location}/keyRings/{ring}/cryptoKeys/{key}",
+        );
+    }
+}
+
+#[test]
+fn connectors_and_interfaces() {
+    well_formed(&[("vpc-access-connector", "conn"), ("vpc-access-egress", "all-traffic")]);
+    well_formed(&[("vpc-access-connector", "projects/p/locations/l/connectors/c")]);
+    well_formed(&[(
+        "network-interfaces",
+        r#"[{"network": "default", "subnetwork": "s", "tags": ["t"]}]"#,
+    )]);
+    bad(
+        &[("vpc-access-connector", "a/b")],
+        "connector: must be in form projects/{project}/locations/{location}/connectors/{connector}",
+    );
+    bad(
+        &[("vpc-access-connector", "c"), ("network-interfaces", r#"[{"network": "n"}]"#)],
+        "vpc_access: one and only one of connector and network_interfaces must be set",
+    );
+    bad(
+        &[("network-interfaces", r#"[{"network": "a"}, {"network": "b"}]"#)],
+        "network_interfaces: only 1 network interface is allowed",
+    );
+    bad(
+        &[("network-interfaces", r#"[{"tags": ["t"]}]"#)],
+        "network_interfaces: at least one of network or subnetwork should not be empty",
+    );
+    bad(
+        &[("network-interfaces", "default")],
+        "network-interfaces: must be a JSON list of {network, subnetwork, tags}",
+    );
+    bad(
+        &[("vpc-access-egress", "all-traffic")],
+        "vpc-access-egress needs a vpc-access-connector or network-interfaces",
+    );
+    bad(
+        &[("vpc-access-connector", "c"), ("vpc-access-egress", "some")],
+        "vpc-access-egress 'some': must be private-ranges-only or all-traffic",
+    );
+}
+
+#[test]
+fn container_dependencies() {
+    let containers = json!([
+        {"image": "a", "name": "main"},
+        {"image": "b", "name": "side", "startupProbe": {"tcpSocket": {}}},
+        {"image": "c", "name": "bare"},
+    ]);
+    let check = |dependencies: &str, expected: &[&str]| {
+        let document = annotated(&[("container-dependencies", dependencies)]);
+        let document =
+            with(document, "/spec/template/spec/template/spec/containers", containers.clone());
+        let found = faults(document);
+        let of_form: Vec<_> = found
+            .iter()
+            .filter(|fault| fault.contains("depend") || fault.contains("Depend"))
+            .filter(|fault| !fault.contains("not supported yet"))
+            .collect();
+        assert_eq!(of_form, expected, "{dependencies}");
+    };
+    check(r#"{"main": ["side"]}"#, &[]);
+    check(
+        r#"{"main": ["gone"]}"#,
+        &["spec.template.spec.containers[0].depends_on: Dependent container 'gone' does not exist"],
+    );
+    check(
+        r#"{"gone": ["side"]}"#,
+        &[
+            "spec.template.metadata.annotations: container-dependencies: container 'gone' does not exist",
+        ],
+    );
+    check(
+        r#"{"main": ["bare"]}"#,
+        &[
+            "spec.template.spec.containers[0].depends_on: Dependent container 'bare' must have startup probe specified",
+        ],
+    );
+    check(
+        r#"{"side": ["side"]}"#,
+        &["spec.template.metadata.annotations: container-dependencies: dependency cycle detected"],
+    );
+    check(
+        "main",
+        &[
+            "spec.template.metadata.annotations: container-dependencies: must be a JSON map from names to lists of names",
+        ],
+    );
+}
