@@ -54,14 +54,14 @@ pub enum OpenError {
         /// What was found.
         why: String,
     },
-    /// Anything else that SQLite said.
+    /// Anything else.
     #[error("cannot open {}", path.display())]
-    Sqlite {
+    Database {
         /// The database.
         path: PathBuf,
-        /// SQLite's word.
+        /// Why.
         #[source]
-        source: rusqlite::Error,
+        source: StoreError,
     },
 }
 
@@ -72,8 +72,9 @@ fn pid_note(pid: Option<u32>) -> String {
 /// Why a read, or one step of a write, failed.
 #[derive(Clone, Debug, thiserror::Error)]
 pub enum StoreError {
-    /// No room, or too little to take in anything new. Works again when room is back.
-    #[error("no room left on the disk of the data directory")]
+    /// No room (also a quota, or a disk that takes nothing), or too little to take in anything new. Works again when
+    /// room is back.
+    #[error("the disk of the data directory is full, or cannot be written")]
     DiskFull,
     /// A row that this program cannot have written: damaged, or edited by hand.
     #[error("row {id} of table {table} cannot be read: {column}: {why}")]
@@ -124,7 +125,7 @@ impl From<rusqlite::Error> for StoreError {
     fn from(error: rusqlite::Error) -> Self {
         match error.sqlite_error_code() {
             Some(ErrorCode::DiskFull) => Self::DiskFull,
-            Some(ErrorCode::SystemIoFailure) if is_no_space(&error) => Self::DiskFull,
+            Some(ErrorCode::SystemIoFailure) if cannot_be_written(&error) => Self::DiskFull,
             Some(ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase) => {
                 Self::Damaged(Arc::new(error))
             }
@@ -133,9 +134,19 @@ impl From<rusqlite::Error> for StoreError {
     }
 }
 
-/// Growing the shared memory file of the log on a full disk is told as an I/O error of its own.
-fn is_no_space(error: &rusqlite::Error) -> bool {
-    error.sqlite_error().is_some_and(|e| e.extended_code == rusqlite::ffi::SQLITE_IOERR_SHMSIZE)
+/// A quota, a limit of the file size, and the log's shared memory on a full disk are told as I/O errors. So is a disk
+/// that takes nothing more because it breaks; what to do with the request is the same.
+fn cannot_be_written(error: &rusqlite::Error) -> bool {
+    use rusqlite::ffi;
+    error.sqlite_error().is_some_and(|error| {
+        matches!(
+            error.extended_code,
+            ffi::SQLITE_IOERR_WRITE
+                | ffi::SQLITE_IOERR_FSYNC
+                | ffi::SQLITE_IOERR_TRUNCATE
+                | ffi::SQLITE_IOERR_SHMSIZE
+        )
+    })
 }
 
 /// Why a write was not kept. Nothing of it is on disk.
@@ -144,8 +155,8 @@ pub enum WriteError<E> {
     /// The closure said no.
     #[error("{0}")]
     Refused(E),
-    /// No room on the disk: try again later. The store goes on working.
-    #[error("no room left on the disk of the data directory")]
+    /// No room on the disk, or too little to take in anything new: try again later. The store goes on working.
+    #[error("the disk of the data directory is full, or cannot be written")]
     DiskFull,
     /// Too many writes wait already: try again.
     #[error("too many writes are waiting")]

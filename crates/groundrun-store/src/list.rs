@@ -258,3 +258,58 @@ fn where_required<'a>(out: &mut Statement<'a>, requirement: &'a Requirement) {
     }
     out.add(")");
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::schema;
+
+    /// How SQLite would run the query.
+    fn plan(kind: &Kind, selector: &str, region: Option<&str>, after: Option<Continue>) -> String {
+        let mut conn = Connection::open_in_memory().expect("memory");
+        schema::migrate(&mut conn, 0).expect("the schema holds");
+        let selector: Selector = selector.parse().expect("it parses");
+        let limit = NonZeroU32::MIN;
+        let query = ListQuery { project: "p", region, selector: &selector, limit, after };
+        let Statement { sql, params } = statement(kind, &query, 101);
+        let mut statement = conn.prepare(&format!("EXPLAIN QUERY PLAN {sql}")).expect("it is SQL");
+        let steps = statement
+            .query_map(params_from_iter(params), |row| row.get::<_, String>("detail"))
+            .expect("it is planned");
+        steps.collect::<Result<Vec<_>, _>>().expect("it is planned").join("\n")
+    }
+
+    #[test]
+    fn every_list_is_read_in_order_from_an_index() {
+        let after = Some(Continue { created: 5, uid: Uuid::nil() });
+        for kind in [&JOBS, &EXECUTIONS] {
+            for selector in ["", "a=b", "a=b,c=d", "a", "!a", "a in (b,c)", "a!=b", "c,a=b"] {
+                for region in [None, Some("r")] {
+                    for after in [None, after] {
+                        let plan = plan(kind, selector, region, after);
+                        assert!(!plan.contains("SCAN"), "{selector}: {plan}");
+                        assert!(!plan.contains("TEMP B-TREE"), "{selector}: {plan}");
+                    }
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn a_page_begins_where_the_last_one_ended() {
+        let after = Some(Continue { created: 5, uid: Uuid::nil() });
+        let by_age = plan(&EXECUTIONS, "", Some("r"), after);
+        assert!(
+            by_age
+                .contains("executions_by_region (project=? AND region=? AND (created,uid)<(?,?))"),
+            "{by_age}"
+        );
+        let by_label = plan(&EXECUTIONS, "a=b", Some("r"), after);
+        assert!(
+            by_label.contains(
+                "labels_by_value (kind=? AND project=? AND key=? AND value=? AND (created,owner)<(?,?))"
+            ),
+            "{by_label}"
+        );
+    }
+}

@@ -9,7 +9,10 @@ use std::{
 
 use rusqlite::{Connection, ErrorCode, OpenFlags, config::DbConfig};
 
-use crate::{error::OpenError, schema};
+use crate::{
+    error::{OpenError, StoreError},
+    schema,
+};
 
 /// First bytes of every SQLite database.
 const MAGIC: &[u8; 16] = b"SQLite format 3\0";
@@ -104,11 +107,14 @@ fn ask(path: &Path) -> rusqlite::Result<(i64, i64, i64)> {
 }
 
 fn explain(dir: &Path, path: &Path, source: rusqlite::Error) -> OpenError {
-    match source.sqlite_error_code() {
-        Some(ErrorCode::DiskFull) => OpenError::DiskFull { dir: dir.to_owned() },
-        Some(ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase) => {
-            OpenError::Unreadable { path: path.to_owned(), why: source.to_string() }
-        }
-        _ => OpenError::Sqlite { path: path.to_owned(), source },
+    if matches!(
+        source.sqlite_error_code(),
+        Some(ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase)
+    ) {
+        return OpenError::Unreadable { path: path.to_owned(), why: source.to_string() };
+    }
+    match StoreError::from(source) {
+        StoreError::DiskFull => OpenError::DiskFull { dir: dir.to_owned() },
+        source => OpenError::Database { path: path.to_owned(), source },
     }
 }

@@ -175,19 +175,16 @@ impl Writer {
         if let Err(failure) = &fate {
             self.recover(failure);
         }
-        let writes = group.len() as u64;
-        match &fate {
-            Ok(Committed::Durable) => self.shared.count_commit(writes, self.revision),
-            Ok(Committed::Nothing) | Err(_) => changes.clear(),
+        if let Ok(Committed::Durable) = fate {
+            self.shared.count_commit(group.len() as u64, self.revision);
+            // First: who has a result finds its change in the watch.
+            self.ring.tell(changes);
         }
         for work in group {
             work.finish(match &fate {
                 Ok(_) => Fate::Settled,
                 Err(failure) => Fate::Failed(failure.clone()),
             });
-        }
-        if !changes.is_empty() {
-            self.ring.tell(changes);
         }
         self.bound_wal(disk);
     }
@@ -225,10 +222,10 @@ impl Writer {
 
     /// After a failed transaction: nothing of it is left, and the next one finds things in order.
     fn recover(&mut self, failure: &StoreError) {
-        if !self.conn.is_autocommit() {
-            if let Err(error) = execute(&self.conn, "ROLLBACK") {
-                error!(%error, "rolling back failed");
-            }
+        if !self.conn.is_autocommit()
+            && let Err(error) = execute(&self.conn, "ROLLBACK")
+        {
+            error!(%error, "rolling back failed");
         }
         match failure {
             StoreError::DiskFull => {

@@ -216,11 +216,10 @@ impl Tx<'_> {
         uid: ExecutionUid,
         attempts: u32,
     ) -> Result<Reaped, StoreError> {
-        let deleted = self.execution_by_uid(uid)?.map(|execution| execution.wishes.delete);
-        match deleted {
-            None => return Ok(Reaped::All),
-            Some(None) => return Err(StoreError::NotDeleted { id: uid.to_string() }),
-            Some(Some(_)) => {}
+        match self.deletion(uid)? {
+            Deletion::Reaped => return Ok(Reaped::All),
+            Deletion::Not => return Err(StoreError::NotDeleted { id: uid.to_string() }),
+            Deletion::Wished => {}
         }
         let bytes = uid.0.as_bytes();
         let rows = self.execute(
@@ -237,6 +236,18 @@ impl Tx<'_> {
         Ok(Reaped::All)
     }
 
+    fn deletion(&self, uid: ExecutionUid) -> Result<Deletion, StoreError> {
+        let mut statement = self
+            .conn
+            .prepare_cached("SELECT delete_wish IS NOT NULL FROM executions WHERE uid = ?1")?;
+        let row = statement.query_one([uid.0.as_bytes()], |row| row.get(0)).optional()?;
+        Ok(match row {
+            None => Deletion::Reaped,
+            Some(false) => Deletion::Not,
+            Some(true) => Deletion::Wished,
+        })
+    }
+
     /// Raises the revision of the job whose status shows this execution.
     fn touch_job(&mut self, latest: ExecutionUid) -> Result<(), StoreError> {
         let jobs = self.job_shown_with(latest)?;
@@ -249,6 +260,12 @@ impl Tx<'_> {
         }
         Ok(())
     }
+}
+
+enum Deletion {
+    Not,
+    Wished,
+    Reaped,
 }
 
 fn labelled(execution: &Execution) -> Labelled<'_> {

@@ -1,0 +1,176 @@
+//! A data directory is taken whole or left as it is.
+
+use std::{fs, path::Path, process};
+
+use groundrun_store::{OpenError, Store, StoreError};
+use rusqlite::Connection;
+
+use crate::support::*;
+
+fn refused(dir: &Path) -> OpenError {
+    Store::open(dir).expect_err("it is refused")
+}
+
+#[test]
+fn an_empty_directory_becomes_a_store_and_opens_again() {
+    let dir = tempfile::tempdir().expect("a temporary directory");
+    let deep = dir.path().join("a/b");
+    let store = Store::open(&deep).expect("it is made");
+    let kept = keep_job(&store, job("j", 1));
+    drop(store);
+    let store = Store::open(&deep).expect("it opens again");
+    assert_eq!(read(&store, |view| view.job(&scope(), "j")), Some(kept.clone()));
+    assert_eq!(read(&store, |view| view.revision()), kept.revision);
+    assert!(keep_job(&store, job("k", 2)).revision > kept.revision);
+}
+
+#[test]
+fn a_database_is_made_as_the_documentation_says() {
+    let (dir, store) = open();
+    keep_job(&store, job("j", 1));
+    let conn = Connection::open(dir.path().join("groundrun.db")).expect("it opens");
+    let text = |pragma: &str| conn.pragma_query_value(None, pragma, |row| row.get::<_, String>(0));
+    assert_eq!(text("journal_mode").expect("it tells"), "wal");
+    assert_eq!(text("integrity_check").expect("it tells"), "ok");
+    let version: i64 =
+        conn.pragma_query_value(None, "user_version", |row| row.get(0)).expect("it tells");
+    assert_eq!(version, 1);
+    let loose: i64 = conn
+        .query_one(
+            "SELECT count(*) FROM pragma_table_list WHERE schema = 'main' AND type = 'table'
+             AND name NOT LIKE 'sqlite%' AND NOT strict",
+            [],
+            |row| row.get(0),
+        )
+        .expect("it tells");
+    assert_eq!(loose, 0, "every table is strict");
+}
+
+#[test]
+fn a_second_server_is_refused_with_the_pid_of_the_first() {
+    let (dir, store) = open();
+    let error = refused(dir.path());
+    assert!(matches!(error, OpenError::InUse { pid: Some(pid), .. } if pid == process::id()));
+    let text = error.to_string();
+    assert!(text.contains("in use by another server"), "{text}");
+    assert!(text.contains(&process::id().to_string()), "{text}");
+    drop(store);
+    Store::open(dir.path()).expect("it is free again");
+}
+
+#[test]
+fn garbage_is_refused_and_not_touched() {
+    let dir = tempfile::tempdir().expect("a temporary directory");
+    let path = dir.path().join("groundrun.db");
+    fs::write(&path, "by no means a database, and longer than its magic").expect("it is written");
+    let error = refused(dir.path());
+    assert!(matches!(error, OpenError::Unreadable { .. }));
+    assert!(error.to_string().contains("restore it"), "{error}");
+    let after = fs::read_to_string(&path).expect("it is there");
+    assert_eq!(after, "by no means a database, and longer than its magic");
+}
+
+#[test]
+fn a_damaged_database_is_refused_or_told_and_not_touched() {
+    let (dir, store) = open();
+    write(&store, at(0), |tx| {
+        for number in 0..200 {
+            tx.insert_job(&mut job(&format!("j-{number}"), number), &Labels::new())?;
+        }
+        Ok(())
+    });
+    drop(store);
+    let path = dir.path().join("groundrun.db");
+    let mut bytes = fs::read(&path).expect("it is there");
+    // All but the first half page: the header is whole, the table of tables is not.
+    bytes[2048..].fill(0xa5);
+    fs::write(&path, &bytes).expect("it is written");
+    let error = refused(dir.path());
+    assert!(matches!(error, OpenError::Unreadable { .. }), "{error:?}");
+    assert_eq!(fs::read(&path).expect("it is there"), bytes);
+}
+
+#[test]
+fn a_page_damaged_under_way_is_told_as_damage() {
+    let (dir, store) = open();
+    write(&store, at(0), |tx| {
+        for number in 0..2000 {
+            tx.insert_job(&mut job(&format!("j-{number}"), number), &Labels::new())?;
+        }
+        Ok(())
+    });
+    drop(store);
+    let path = dir.path().join("groundrun.db");
+    let mut bytes = fs::read(&path).expect("it is there");
+    let half = bytes.len() / 2;
+    bytes[half..].fill(0xa5);
+    fs::write(&path, &bytes).expect("it is written");
+    let store = Store::open(dir.path()).expect("what it looks at is whole");
+    let mut damage = 0;
+    for number in 0..2000 {
+        match store.read(|view| view.job(&scope(), &format!("j-{number}"))) {
+            Ok(_) => {}
+            Err(StoreError::Damaged(_)) => damage += 1,
+            Err(other) => panic!("{other:?}"),
+        }
+    }
+    assert!(damage > 0);
+}
+
+#[test]
+fn a_newer_format_is_refused_and_not_touched() {
+    let (dir, store) = open();
+    drop(store);
+    let path = dir.path().join("groundrun.db");
+    let conn = Connection::open(&path).expect("it opens");
+    conn.pragma_update(None, "user_version", 99).expect("it is set");
+    drop(conn);
+    let before = fs::read(&path).expect("it is there");
+    let error = refused(dir.path());
+    assert!(matches!(error, OpenError::Newer { found: 99, known: 1, .. }));
+    assert!(error.to_string().contains("newer version"), "{error}");
+    assert_eq!(fs::read(&path).expect("it is there"), before);
+}
+
+#[test]
+fn a_database_of_another_program_is_refused_and_not_touched() {
+    let dir = tempfile::tempdir().expect("a temporary directory");
+    let path = dir.path().join("groundrun.db");
+    let conn = Connection::open(&path).expect("it is made");
+    conn.execute_batch("CREATE TABLE cookies (host TEXT)").expect("it is made");
+    drop(conn);
+    let before = fs::read(&path).expect("it is there");
+    assert!(matches!(refused(dir.path()), OpenError::NotOurs { .. }));
+    assert_eq!(fs::read(&path).expect("it is there"), before);
+}
+
+#[test]
+fn a_file_in_the_place_of_the_directory_is_told() {
+    let dir = tempfile::tempdir().expect("a temporary directory");
+    let path = dir.path().join("file");
+    fs::write(&path, "").expect("it is written");
+    assert!(matches!(refused(&path), OpenError::Directory { .. }));
+}
+
+#[test]
+fn a_row_that_cannot_be_read_is_named() {
+    let (dir, store) = open();
+    let kept = keep_job(&store, job("j", 1));
+    let uid = keep_execution(&store, execution(&kept, "e", 2)).uid;
+    write(&store, at(0), move |tx| tx.insert_attempts([&attempt(uid, 4, 1)]));
+    let conn = Connection::open(dir.path().join("groundrun.db")).expect("it opens");
+    conn.execute_batch(
+        "UPDATE jobs SET labels = '{';
+         UPDATE executions SET images = '{\"unheard\":{}}';
+         UPDATE attempts SET ended = 1, ending = 'exited', cause = 'asked'",
+    )
+    .expect("it is spoilt");
+    let told = |result: Result<(), StoreError>| result.expect_err("it cannot be read").to_string();
+    let text = told(store.read(|view| view.job(&scope(), "j").map(drop)));
+    assert!(text.contains(&format!("row {} of table jobs", kept.uid)), "{text}");
+    assert!(text.contains("labels"), "{text}");
+    let text = told(store.read(|view| view.execution_by_uid(uid).map(drop)));
+    assert!(text.contains(&format!("row {uid} of table executions")), "{text}");
+    let text = told(store.read(|view| view.attempts_of_task(uid, 4).map(drop)));
+    assert!(text.contains(&format!("row {uid}/4-1 of table attempts")), "{text}");
+}
