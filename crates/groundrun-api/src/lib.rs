@@ -5,9 +5,9 @@
 pub mod check;
 pub mod error;
 mod int64;
+pub mod label;
 pub mod logfilter;
 pub mod logging;
-pub mod name;
 pub mod selector;
 pub mod time;
 pub mod v1;

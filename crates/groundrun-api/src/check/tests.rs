@@ -122,7 +122,7 @@ fn the_faults_of_a_hostile_document_are_bounded() {
     let typos: Map<String, Value> = (0..10_000).map(|n| (format!("t{n}"), json!(n))).collect();
     let (_, faults) = check(Schema::v1(), "Job", "", Value::Object(typos));
     assert_eq!(faults.len(), 101);
-    assert_eq!(faults[100].description, "There are more than these 100 faults.");
+    assert_eq!(faults[100].description, "Only the first 100 faults are listed.");
 
     let args = vec!["x"; 200_000];
     let document = json!({"containers": [{"args": args}, {"typo": 1}]});

@@ -235,7 +235,7 @@ impl Walk<'_> {
         let why = if self.values > VALUES_MAX {
             format!("The document has more than {VALUES_MAX} values.")
         } else if self.faults.len() >= FAULTS_MAX {
-            format!("There are more than these {FAULTS_MAX} faults.")
+            format!("Only the first {FAULTS_MAX} faults are listed.")
         } else {
             return false;
         };
