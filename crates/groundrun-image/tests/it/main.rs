@@ -1,0 +1,4 @@
+//! The crate's contract, asked through its port.
+
+mod sources;
+mod support;
