@@ -10,6 +10,9 @@ mod connection;
 pub mod dir;
 pub mod log;
 pub mod protocol;
+mod sandbox;
+mod seccomp;
+mod shim;
 mod spawner;
 mod sys;
 

@@ -1,5 +1,6 @@
 //! The spawner: a small single-threaded process that forks one shim per attempt. This file is the server's side.
 
+mod ready;
 mod serve;
 
 use std::{
@@ -101,7 +102,7 @@ impl Spawner {
         }
         let (ours, theirs) = packet_pair().map_err(kernel("make the spawner's socket"))?;
         match sys::process::fork().map_err(kernel("fork the spawner"))? {
-            sys::process::Fork::Parent => Ok(SpawnerHandle { socket: Arc::new(ours) }),
+            sys::process::Fork::Parent(_) => Ok(SpawnerHandle { socket: Arc::new(ours) }),
             sys::process::Fork::Child => {
                 drop(ours);
                 serve::serve(config, theirs)

@@ -12,25 +12,44 @@ use rustix::{
     net::{RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, SendFlags},
 };
 
-use super::SpawnerConfig;
+use super::{SpawnerConfig, ready::Ready};
 use crate::{
     protocol::{Launch, News, VERSION},
-    sys,
+    sandbox::Failure,
+    shim,
+    sys::{self, process::Fork},
 };
 
 /// Serves until the server is gone. Touches no shim then: they go on alone.
-pub(super) fn serve(_config: SpawnerConfig, socket: OwnedFd) -> ! {
+pub(super) fn serve(config: SpawnerConfig, socket: OwnedFd) -> ! {
+    sys::signals::for_spawner();
+    // None can fail in a way that matters: a forked child leads no group, /dev/null exists, the name is for people.
+    let _ = rustix::process::setsid();
+    let _ = rustix::thread::set_name(c"groundrun-spawn");
+    let _ = sys::fds::silence_standard();
+    let mut ready = Ready::new(config);
     loop {
         match take(&socket) {
-            Ok(Some((launch, shim))) => {
-                drop(launch);
-                say(&shim, &News::Hello { version: VERSION });
-                say(&shim, &News::NotBegun { why: "no shim can be made yet".to_owned() });
-            }
+            Ok(Some((launch, server))) => spawn(&mut ready, launch, server),
             Ok(None) => sys::process::exit(0),
             // One bad packet is no reason to leave the others without a spawner.
             Err(_) => {}
         }
+    }
+}
+
+/// Forks the shim. What cannot be made ready is told as not begun, since nothing was.
+fn spawn(ready: &mut Ready, launch: Launch, server: OwnedFd) {
+    let forked = ready.tools_for(&launch).and_then(|tools| match sys::process::fork() {
+        Ok(Fork::Child) => {
+            shim::run(launch, &tools, server.try_clone().unwrap_or_else(|_| sys::process::exit(1)))
+        }
+        Ok(Fork::Parent(_)) => Ok(()),
+        Err(err) => Err(Failure::ours(format!("fork a shim: {err}"))),
+    });
+    if let Err(Failure { why, .. }) = forked {
+        say(&server, &News::Hello { version: VERSION });
+        say(&server, &News::NotBegun { why });
     }
 }
 
@@ -40,12 +59,8 @@ fn take(socket: &OwnedFd) -> io::Result<Option<(Launch, OwnedFd)>> {
     let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(2))];
     let mut control = RecvAncillaryBuffer::new(&mut space);
     let received = loop {
-        match rustix::net::recvmsg(
-            socket,
-            &mut [IoSliceMut::new(&mut word)],
-            &mut control,
-            RecvFlags::CMSG_CLOEXEC,
-        ) {
+        let mut slices = [IoSliceMut::new(&mut word)];
+        match rustix::net::recvmsg(socket, &mut slices, &mut control, RecvFlags::CMSG_CLOEXEC) {
             Err(Errno::INTR) => {}
             other => break other?,
         }
@@ -53,16 +68,15 @@ fn take(socket: &OwnedFd) -> io::Result<Option<(Launch, OwnedFd)>> {
     if received.bytes == 0 {
         return Ok(None);
     }
-    let mut fds = control.drain().filter_map(|message| match message {
+    let fds = control.drain().filter_map(|message| match message {
         RecvAncillaryMessage::ScmRights(fds) => Some(fds),
         _ => None,
     });
-    let mut fds = fds.next().into_iter().flatten();
-    let (Some(file), Some(shim)) = (fds.next(), fds.next()) else {
+    let mut fds = fds.flatten();
+    let (Some(file), Some(server)) = (fds.next(), fds.next()) else {
         return Err(io::ErrorKind::InvalidData.into());
     };
-    let launch = read_launch(file)?;
-    Ok(Some((launch, shim)))
+    Ok(Some((read_launch(file)?, server)))
 }
 
 fn read_launch(file: OwnedFd) -> io::Result<Launch> {
@@ -73,9 +87,9 @@ fn read_launch(file: OwnedFd) -> io::Result<Launch> {
     postcard::from_bytes(&bytes).map_err(io::Error::other)
 }
 
-fn say(shim: &OwnedFd, news: &News) {
+fn say(server: &OwnedFd, news: &News) {
     if let Ok(packet) = postcard::to_allocvec(news) {
         // A server that does not listen finds out by the attempt's directory.
-        let _ = rustix::net::send(shim, &packet, SendFlags::NOSIGNAL | SendFlags::DONTWAIT);
+        let _ = rustix::net::send(server, &packet, SendFlags::NOSIGNAL | SendFlags::DONTWAIT);
     }
 }

@@ -1,4 +1,4 @@
-//! Making and ending processes.
+//! Making and ending processes, and what one is.
 
 use std::io;
 
@@ -6,7 +6,7 @@ use std::io;
 #[derive(Debug)]
 pub(crate) enum Fork {
     /// The caller.
-    Parent,
+    Parent(rustix::process::Pid),
     /// The new process.
     Child,
 }
@@ -16,11 +16,27 @@ pub(crate) fn fork() -> io::Result<Fork> {
     // SAFETY: the callers are single-threaded (the server's main() before its first thread, as it counts; the spawner),
     // so that no lock is copied in a locked state.
     let pid = super::checked(unsafe { libc::fork() }.into())?;
-    Ok(if pid == 0 { Fork::Child } else { Fork::Parent })
+    let pid = i32::try_from(pid).ok().and_then(rustix::process::Pid::from_raw);
+    Ok(pid.map_or(Fork::Child, Fork::Parent))
 }
 
 /// Ends this process at once, running nothing of its parent's that was copied with it.
 pub(crate) fn exit(code: i32) -> ! {
     // SAFETY: _exit has no preconditions.
     unsafe { libc::_exit(code) }
+}
+
+/// Enters a new cgroup namespace, whose root is the caller's cgroup.
+pub(crate) fn new_cgroup_namespace() -> io::Result<()> {
+    unshare(libc::CLONE_NEWCGROUP)
+}
+
+/// Enters a new user namespace that maps nobody yet.
+pub(crate) fn new_user_namespace() -> io::Result<()> {
+    unshare(libc::CLONE_NEWUSER)
+}
+
+fn unshare(namespaces: libc::c_int) -> io::Result<()> {
+    // SAFETY: only CLONE_FILES would change what other code of this process can do with its descriptors.
+    super::checked(unsafe { libc::unshare(namespaces) }.into()).map(drop)
 }

@@ -1,0 +1,223 @@
+//! What the container's first process does, in order, until it is the program. It runs in the shim's memory, with
+//! descriptors, ids and namespaces of its own.
+
+use std::{
+    convert::Infallible,
+    ffi::CString,
+    os::fd::{AsFd, BorrowedFd, OwnedFd},
+};
+
+use rustix::{
+    fs::{Mode, OFlags},
+    io::Errno,
+    net::{AddressFamily, SocketFlags, SocketType},
+};
+
+use super::{
+    Failure, Owner, Plan, Step, identity, inside, kernel, root,
+    user::{self, User},
+};
+use crate::{
+    protocol::{Launch, Network},
+    sys,
+};
+
+/// Becomes the program, or says why not.
+pub(super) fn become_program(plan: &Plan<'_>) -> Result<Infallible, Failure> {
+    let launch = plan.launch;
+    let owner = plan.owner(0, 0);
+    // Of its cgroups before it uses anything that they count.
+    join_cgroups(plan)?;
+    rustix::process::setsid().ours("begin a session")?;
+    rustix::process::umask(Mode::empty());
+    sys::process::new_cgroup_namespace().ours("make a cgroup namespace")?;
+
+    let own_root = root::assemble(&launch.root, &plan.tools.layers, &launch.attempt_dir, owner)?;
+    let dev = kernel::mount_all(&own_root, &launch.cgroups, owner)?;
+    write_files(launch, own_root.as_fd(), owner)?;
+    let user = look_up_user(&launch.process.user, own_root.as_fd())?;
+    let users = plan.owner(user.uid, user.gid);
+    let cwd = open_cwd(&launch.process.cwd, own_root.as_fd(), users)?;
+    name_host(&launch.hostname)?;
+    set_up_network(launch.network)?;
+    plan.tools.oom_score.reset()?;
+
+    root::enter(&own_root)?;
+    rustix::process::fchdir(cwd).ours("enter the working directory")?;
+    connect_output(plan, users)?;
+    identity::limit(&launch.process.rlimits)?;
+    identity::become_user(&user, plan.tools.user_namespace)?;
+    identity::die_with(plan.shim)?;
+    rustix::process::umask(Mode::from_raw_mode(0o022));
+    sys::signals::for_program();
+    sys::fds::close_on_exec_from_3().ours("close descriptors")?;
+    identity::confine(plan.tools.filter)?;
+    plan.report_executing(&own_root, &dev)?;
+    Err(execute(plan, &user))
+}
+
+fn join_cgroups(plan: &Plan<'_>) -> Result<(), Failure> {
+    for tasks in plan.tasks {
+        rustix::io::write(tasks, b"0").ours("join a cgroup")?;
+    }
+    Ok(())
+}
+
+fn write_files(launch: &Launch, root: BorrowedFd<'_>, owner: Owner) -> Result<(), Failure> {
+    for file in &launch.files {
+        inside::replace(
+            root,
+            &file.path,
+            file.contents.as_bytes(),
+            Mode::from_raw_mode(0o644),
+            owner,
+        )
+        .theirs(format_args!("write {}", file.path))?;
+    }
+    // Programs open it without making it, and under any user.
+    let path = &launch.termination_message_path;
+    inside::replace(root, path, b"", Mode::from_raw_mode(0o666), owner)
+        .theirs(format_args!("make {path}"))
+}
+
+/// Larger account files are cut: a megabyte has some 15,000 accounts.
+const ACCOUNT_BYTES_MAX: usize = 1 << 20;
+
+fn look_up_user(spec: &str, root: BorrowedFd<'_>) -> Result<User, Failure> {
+    let read = |path| {
+        let bytes = inside::read(root, path, ACCOUNT_BYTES_MAX)
+            .theirs(format_args!("read the image's {path}"))?;
+        Ok(String::from_utf8_lossy(&bytes.unwrap_or_default()).into_owned())
+    };
+    user::look_up(spec, &read("/etc/passwd")?, &read("/etc/group")?)
+        .map_err(|fault| Failure::theirs(fault.to_string()))
+}
+
+fn open_cwd(cwd: &str, root: BorrowedFd<'_>, owner: Owner) -> Result<OwnedFd, Failure> {
+    let cwd = if cwd.is_empty() { "/" } else { cwd };
+    inside::make_dir(root, cwd, owner).theirs(format_args!("open the working directory {cwd}"))
+}
+
+fn name_host(name: &str) -> Result<(), Failure> {
+    rustix::system::sethostname(name.as_bytes()).ours("set the host name")
+}
+
+/// Sysctls of a new network namespace: as in Docker, low ports and pings need no right there (and the container has none
+/// over this namespace, which is the machine's).
+const NETWORK_SYSCTLS: [(&str, &str); 2] = [
+    ("/proc/sys/net/ipv4/ip_unprivileged_port_start", "0"),
+    ("/proc/sys/net/ipv4/ping_group_range", "0 2147483647"),
+];
+
+fn set_up_network(network: Network) -> Result<(), Failure> {
+    match network {
+        Network::Host => Ok(()),
+        Network::None => {
+            let socket = rustix::net::socket_with(
+                AddressFamily::INET,
+                SocketType::DGRAM,
+                SocketFlags::CLOEXEC,
+                None,
+            )
+            .ours("make a socket")?;
+            sys::net::loopback_up(socket.as_fd()).ours("set the loopback up")?;
+            for (path, value) in NETWORK_SYSCTLS {
+                let file = rustix::fs::open(path, OFlags::WRONLY | OFlags::CLOEXEC, Mode::empty())
+                    .ours(format_args!("open {path}"))?;
+                rustix::io::write(file, value.as_bytes()).ours(format_args!("write {path}"))?;
+            }
+            Ok(())
+        }
+    }
+}
+
+fn connect_output(plan: &Plan<'_>, user: Owner) -> Result<(), Failure> {
+    let null = rustix::fs::open("/dev/null", OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty())
+        .ours("open /dev/null")?;
+    for (from, number) in [(null.as_fd(), 0), (plan.stdout, 1), (plan.stderr, 2)] {
+        sys::fds::become_standard(from, number).ours("connect the output")?;
+    }
+    identity::give_output(plan.stdout, user)?;
+    identity::give_output(plan.stderr, user)
+}
+
+/// Docker's, when the environment has none.
+const DEFAULT_PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
+
+/// Execs the program. That it returns says that it did not work.
+fn execute(plan: &Plan<'_>, user: &User) -> Failure {
+    let env = &plan.launch.process.env;
+    let value = |name| env.iter().find(|(key, _)| key == name).map(|(_, value)| value.as_str());
+    let home = match value("HOME") {
+        Some(_) => None,
+        None => CString::new(format!("HOME={}", user.home)).ok(),
+    };
+    let argv = sys::exec::CStrings::new(plan.argv);
+    let envp = sys::exec::CStrings::new(plan.env.iter().chain(&home));
+    let Some(program) = plan.launch.process.argv.first() else {
+        return Failure::theirs("no program is given");
+    };
+    let attempt = |path: &str| try_to_execute(path, &argv, &envp);
+    if program.contains('/') {
+        return explain(program, attempt(program));
+    }
+    // As a shell does: what cannot be executed is passed over, and told only if nothing else is found.
+    let mut best = Refusal::Errno(Errno::NOENT);
+    for directory in value("PATH").unwrap_or(DEFAULT_PATH).split(':') {
+        let directory = if directory.is_empty() { "." } else { directory };
+        match attempt(&format!("{directory}/{program}")) {
+            Refusal::Errno(Errno::NOENT | Errno::NOTDIR) => {}
+            refusal @ Refusal::Errno(Errno::ACCESS) => best = refusal,
+            refusal => return explain(program, refusal),
+        }
+    }
+    explain(program, best)
+}
+
+/// Why a program could not be executed.
+enum Refusal {
+    Errno(Errno),
+    /// The file is there, what its first line or its ELF header asks for is not.
+    NoInterpreter,
+    /// It leads through a magic link, such as `/proc/self/exe`, which is the server's own program here.
+    MagicLink,
+}
+
+fn try_to_execute(
+    path: &str,
+    argv: &sys::exec::CStrings<'_>,
+    env: &sys::exec::CStrings<'_>,
+) -> Refusal {
+    use rustix::fs::{CWD, ResolveFlags, openat2};
+    let flags = OFlags::PATH | OFlags::CLOEXEC;
+    let seen = openat2(CWD, path, flags, Mode::empty(), ResolveFlags::NO_MAGICLINKS);
+    match seen {
+        Err(Errno::LOOP) => return Refusal::MagicLink,
+        Err(errno) => return Refusal::Errno(errno),
+        Ok(_) => {}
+    }
+    let Ok(program) = CString::new(path) else {
+        return Refusal::Errno(Errno::INVAL);
+    };
+    match sys::exec::execve(&program, argv, env) {
+        Errno::NOENT => Refusal::NoInterpreter,
+        errno => Refusal::Errno(errno),
+    }
+}
+
+fn explain(program: &str, refusal: Refusal) -> Failure {
+    let step = format!("start {program:?}");
+    match refusal {
+        Refusal::Errno(Errno::NOENT) if !program.contains('/') => {
+            Failure::theirs(format!("{step}: not found in PATH"))
+        }
+        Refusal::Errno(errno) => match Err::<Infallible, Errno>(errno).theirs(step) {
+            Ok(never) => match never {},
+            Err(failure) => failure,
+        },
+        Refusal::NoInterpreter => {
+            Failure::theirs(format!("{step}: its interpreter is not in the image"))
+        }
+        Refusal::MagicLink => Failure::theirs(format!("{step}: it is a link out of the image")),
+    }
+}

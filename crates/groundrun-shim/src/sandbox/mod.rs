@@ -1,0 +1,21 @@
+//! Makes a container and starts the program in it.
+//!
+//! The container's init is cloned with all its namespaces but two: the cgroup namespace comes after it joined its
+//! cgroups, and the user namespace is joined last, so that everything before is done by the machine's root.
+
+mod failure;
+mod identity;
+mod init;
+mod inside;
+mod kernel;
+mod root;
+mod start;
+mod user;
+
+pub(crate) use failure::{Failure, Step};
+pub(crate) use inside::{Owner, read as read_inside};
+pub(crate) use root::{Layers, id_mapped, open_ready, takes_ready_layers};
+pub(crate) use start::{OomScore, Output, Running, Tools, start};
+pub(crate) use user::IDS;
+
+use start::Plan;

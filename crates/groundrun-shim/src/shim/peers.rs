@@ -1,0 +1,83 @@
+//! Those who listen to a shim: the server that launched it, and servers after that one's death.
+
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+
+use rustix::{
+    io::Errno,
+    net::{RecvFlags, SendFlags, SocketFlags},
+};
+
+use crate::protocol::{News, VERSION, Wish};
+
+/// Open connections.
+#[derive(Debug)]
+pub(super) struct Peers {
+    sockets: Vec<OwnedFd>,
+    /// What a later one is told first.
+    so_far: Vec<News>,
+}
+
+/// Connections at once: one server, and a few people with tools. A further one is turned away.
+const PEERS_MAX: usize = 16;
+
+impl Peers {
+    /// The first is the server that launched.
+    pub(super) fn new(server: OwnedFd) -> Self {
+        let mut peers =
+            Self { sockets: Vec::new(), so_far: vec![News::Hello { version: VERSION }] };
+        peers.add(server);
+        peers
+    }
+
+    pub(super) fn sockets(&self) -> impl Iterator<Item = BorrowedFd<'_>> {
+        self.sockets.iter().map(AsFd::as_fd)
+    }
+
+    /// Tells all, now and later. A peer that does not take it is dropped: it finds out by the directory.
+    pub(super) fn tell(&mut self, news: &News) {
+        self.sockets.retain(|socket| say(socket, news));
+        self.so_far.push(news.clone());
+    }
+
+    /// Takes all that wait at `listener`.
+    pub(super) fn accept(&mut self, listener: &OwnedFd) {
+        let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
+        while let Ok(socket) = rustix::net::accept_with(listener, flags) {
+            if self.sockets.len() < PEERS_MAX {
+                self.add(socket);
+            }
+        }
+    }
+
+    fn add(&mut self, socket: OwnedFd) {
+        if self.so_far.iter().all(|news| say(&socket, news)) {
+            self.sockets.push(socket);
+        }
+    }
+
+    /// All that was said by now. Who hung up, or speaks otherwise, is dropped.
+    pub(super) fn hear(&mut self) -> Vec<Wish> {
+        let mut wishes = Vec::new();
+        self.sockets.retain(|socket| {
+            loop {
+                let mut packet = [0; 256];
+                match rustix::net::recv(socket, &mut packet, RecvFlags::DONTWAIT) {
+                    Ok((1.., length)) => match postcard::from_bytes(&packet[..length.min(256)]) {
+                        Ok(wish) => wishes.push(wish),
+                        Err(_) => return false,
+                    },
+                    Err(Errno::AGAIN) => return true,
+                    Err(Errno::INTR) => {}
+                    Ok((0, _)) | Err(_) => return false,
+                }
+            }
+        });
+        wishes
+    }
+}
+
+fn say(socket: &OwnedFd, news: &News) -> bool {
+    postcard::to_allocvec(news).is_ok_and(|packet| {
+        rustix::net::send(socket, &packet, SendFlags::NOSIGNAL | SendFlags::DONTWAIT).is_ok()
+    })
+}

@@ -1,0 +1,192 @@
+//! What the spawner keeps ready for starts: the filter, a user namespace per id range, an id-mapped mount per layer.
+
+use std::{
+    io::{self, Read, Write},
+    num::NonZeroUsize,
+    os::{
+        fd::{AsFd, OwnedFd},
+        unix::fs::MetadataExt,
+    },
+    path::PathBuf,
+};
+
+use super::{SpawnerConfig, packet_pair};
+use crate::{
+    protocol::Launch,
+    sandbox::{self, Failure, IDS, Layers, OomScore, Step, Tools},
+    seccomp::{self, Instruction},
+    sys::{self, process::Fork},
+};
+
+/// All that is ready.
+#[derive(Debug)]
+pub(super) struct Ready {
+    filter: Vec<Instruction>,
+    user_namespaces: Recent<u32, OwnedFd>,
+    layers: Recent<LayerKey, ReadyLayer>,
+    takes_ready_layers: bool,
+    oom_score: OomScore,
+}
+
+/// A layer shown through one id map. Device and inode, since a path may come back with another layer.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct LayerKey {
+    id_base: u32,
+    path: PathBuf,
+    device: u64,
+    inode: u64,
+}
+
+/// A layer's detached mount, which is taken down when `_mount` is closed, and its directory as overlayfs takes it.
+#[derive(Debug)]
+struct ReadyLayer {
+    _mount: OwnedFd,
+    directory: OwnedFd,
+}
+
+impl Ready {
+    pub(super) fn new(config: SpawnerConfig) -> Self {
+        Self {
+            filter: seccomp::filter(),
+            user_namespaces: Recent::new(config.id_ranges),
+            layers: Recent::new(config.layers),
+            takes_ready_layers: sandbox::takes_ready_layers(),
+            oom_score: protect_from_oom(),
+        }
+    }
+
+    /// What the shim of `launch` needs, made now as far as it is not ready.
+    pub(super) fn tools_for(&mut self, launch: &Launch) -> Result<Tools<'_>, Failure> {
+        let id_base = launch.id_base;
+        self.user_namespaces.ensure(&id_base, || user_namespace(id_base))?;
+        let keys = match self.takes_ready_layers {
+            true => self.ensure_layers(launch)?,
+            false => Vec::new(),
+        };
+        let lost = || Failure::ours("more layers than the spawner may keep ready");
+        let user_namespace = self.user_namespaces.get(&id_base).ok_or_else(lost)?.as_fd();
+        let layers = match self.takes_ready_layers {
+            true => {
+                let found = keys
+                    .iter()
+                    .map(|key| self.layers.get(key).map(|layer| layer.directory.as_fd()));
+                Layers::Ready(found.collect::<Option<_>>().ok_or_else(lost)?)
+            }
+            false => Layers::ByPath(user_namespace),
+        };
+        Ok(Tools { filter: &self.filter, user_namespace, layers, oom_score: self.oom_score })
+    }
+
+    fn ensure_layers(&mut self, launch: &Launch) -> Result<Vec<LayerKey>, Failure> {
+        let id_base = launch.id_base;
+        let namespace = self.user_namespaces.get(&id_base);
+        let namespace = namespace.ok_or_else(|| Failure::ours("no user namespace is ready"))?;
+        let mut keys = Vec::with_capacity(launch.root.layers.len());
+        for path in &launch.root.layers {
+            let seen =
+                std::fs::metadata(path).ours(format_args!("look at layer {}", path.display()))?;
+            let (device, inode) = (seen.dev(), seen.ino());
+            let key = LayerKey { id_base, path: path.clone(), device, inode };
+            self.layers.ensure(&key, || {
+                let mount = sandbox::id_mapped(path, namespace.as_fd())?;
+                let directory = sandbox::open_ready(&mount).ours("open a layer")?;
+                Ok::<_, Failure>(ReadyLayer { _mount: mount, directory })
+            })?;
+            keys.push(key);
+        }
+        Ok(keys)
+    }
+}
+
+/// What was used last, at most so many.
+#[derive(Debug)]
+struct Recent<K, V> {
+    /// The last used one is last.
+    entries: Vec<(K, V)>,
+    entries_max: NonZeroUsize,
+}
+
+impl<K: Clone + PartialEq, V> Recent<K, V> {
+    fn new(entries_max: NonZeroUsize) -> Self {
+        Self { entries: Vec::new(), entries_max }
+    }
+
+    fn get(&self, key: &K) -> Option<&V> {
+        self.entries.iter().rev().find(|(known, _)| known == key).map(|(_, value)| value)
+    }
+
+    /// Makes it unless it is there, and marks it used; the one not used for longest makes room.
+    fn ensure<E>(&mut self, key: &K, make: impl FnOnce() -> Result<V, E>) -> Result<(), E> {
+        let entry = match self.entries.iter().rposition(|(known, _)| known == key) {
+            Some(at) => self.entries.remove(at),
+            None => (key.clone(), make()?),
+        };
+        if self.entries.len() == self.entries_max.get() {
+            self.entries.remove(0);
+        }
+        self.entries.push(entry);
+        Ok(())
+    }
+}
+
+/// A user namespace whose 0..IDS are `id_base..` here. A child makes it and waits while it is mapped and opened.
+fn user_namespace(id_base: u32) -> Result<OwnedFd, Failure> {
+    let step = "make a user namespace";
+    if id_base.checked_add(IDS).is_none() {
+        return Err(Failure::ours(format!("{step}: no {IDS} ids from {id_base}")));
+    }
+    let (ours, theirs) = packet_pair().ours(step)?;
+    let (mut ours, mut theirs) = (std::fs::File::from(ours), std::fs::File::from(theirs));
+    match sys::process::fork().ours(step)? {
+        Fork::Child => {
+            drop(ours);
+            let made = sys::process::new_user_namespace();
+            let errno = made.err().and_then(|err| err.raw_os_error()).unwrap_or(0);
+            let _ = theirs.write_all(&errno.to_le_bytes());
+            // Until the other end is closed.
+            let _ = theirs.read(&mut [0]);
+            sys::process::exit(0)
+        }
+        Fork::Parent(child) => {
+            drop(theirs);
+            let mut errno = [0; 4];
+            ours.read_exact(&mut errno).ours(step)?;
+            match i32::from_le_bytes(errno) {
+                0 => {}
+                errno => return Err(io::Error::from_raw_os_error(errno)).ours(step),
+            }
+            let of_child = |what: &str| format!("/proc/{}/{what}", child.as_raw_nonzero());
+            let map = format!("0 {id_base} {IDS}");
+            std::fs::write(of_child("uid_map"), &map).ours("map user ids")?;
+            std::fs::write(of_child("gid_map"), &map).ours("map group ids")?;
+            let namespace = std::fs::File::open(of_child("ns/user")).ours(step)?;
+            Ok(namespace.into())
+        }
+    }
+}
+
+/// Asks not to be killed for a task's memory. The machine may refuse: it is a courtesy.
+fn protect_from_oom() -> OomScore {
+    const PATH: &str = "/proc/self/oom_score_adj";
+    let _ = std::fs::write(PATH, "-999");
+    match std::fs::read_to_string(PATH) {
+        Ok(score) if score.trim() == "0" => OomScore::Usual,
+        _ => OomScore::Changed,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_was_not_used_for_longest_makes_room() {
+        let mut recent = Recent::new(NonZeroUsize::new(2).expect("2 is not zero"));
+        let make = |value: u32| move || Ok::<_, ()>(value);
+        assert_eq!(recent.ensure(&"a", make(1)), Ok(()));
+        assert_eq!(recent.ensure(&"b", make(2)), Ok(()));
+        assert_eq!(recent.ensure(&"a", make(9)), Ok(()));
+        assert_eq!(recent.ensure(&"c", make(3)), Ok(()));
+        assert_eq!(["a", "b", "c"].map(|key| recent.get(&key).copied()), [Some(1), None, Some(3)]);
+    }
+}
