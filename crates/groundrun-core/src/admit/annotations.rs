@@ -3,6 +3,8 @@
 
 use std::collections::BTreeMap;
 
+use groundrun_api::label;
+
 use super::{
     faults::Faults,
     fields::{FIELDS, Standing},
@@ -105,6 +107,10 @@ pub(super) fn labels(owner: Owner, given: Map, faults: &mut Faults) -> Map {
         }
         if is_system(&key) {
             faults.add(&field, format!("Label '{key}' is reserved for the system."));
+        }
+        let faulty = [label::check_key(&key), label::check_value(&value)];
+        for fault in faulty.into_iter().filter_map(Result::err) {
+            faults.add(&field, format!("Label '{key}' with value '{value}': {fault}."));
         }
         kept.insert(key, value);
     }

@@ -19,17 +19,19 @@ const TOTAL_MEMORY: &str = "Invalid value specified for memory. Total memory < 5
                             execution environment with cpu always allocated.";
 
 /// The limits of all containers of an admitted task together.
-#[must_use]
-pub fn task_limits(spec: &TaskSpec) -> Limits {
-    spec.containers.iter().map(container_limits).fold(Limits::default(), |sum, one| Limits {
+pub(crate) fn task_limits(spec: &TaskSpec) -> Limits {
+    total(&spec.containers)
+}
+
+fn total(containers: &[Container]) -> Limits {
+    containers.iter().map(container_limits).fold(Limits::default(), |sum, one| Limits {
         cpu_millis: sum.cpu_millis.saturating_add(one.cpu_millis),
         memory_bytes: sum.memory_bytes.saturating_add(one.memory_bytes),
     })
 }
 
 /// The limits of a container of an admitted task. A quantity that admission would refuse counts as nothing.
-#[must_use]
-pub fn container_limits(container: &Container) -> Limits {
+fn container_limits(container: &Container) -> Limits {
     let limit = |key: &str| container.resources.as_ref().and_then(|all| all.limits.get(key));
     Limits {
         cpu_millis: limit("cpu").and_then(|text| quantity::millis(text)).unwrap_or(0),
@@ -53,11 +55,7 @@ pub(super) fn check(containers: &[Container], faults: &mut Faults) {
     if !readable {
         return;
     }
-    let total =
-        containers.iter().map(container_limits).fold(Limits::default(), |sum, one| Limits {
-            cpu_millis: sum.cpu_millis.saturating_add(one.cpu_millis),
-            memory_bytes: sum.memory_bytes.saturating_add(one.memory_bytes),
-        });
+    let total = total(containers);
     if total.cpu_millis < 1000 {
         faults.add(format!("{TASK}.containers[0].resources.limits.cpu"), TOTAL_CPU);
     }
@@ -86,7 +84,7 @@ fn quantities(n: usize, container: &Container, faults: &mut Faults) -> Result<()
     let limits = ["cpu", "memory"].map(|key| read("limits", &resources.limits, key));
     let requests = ["cpu", "memory"].map(|key| read("requests", &resources.requests, key));
     for ((key, limit), request) in ["cpu", "memory"].into_iter().zip(limits).zip(requests) {
-        if request > limit {
+        if limit.zip(request).is_some_and(|(limit, request)| request > limit) {
             faults
                 .add(format!("{path}.requests.{key}"), format!("must not exceed the {key} limit"));
         }

@@ -1,3 +1,5 @@
+//! Image, arguments, environment, ports and probes.
+
 use serde_json::{Value, json};
 
 use super::{check, fine, has};

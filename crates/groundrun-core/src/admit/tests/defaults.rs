@@ -1,3 +1,5 @@
+//! What the server adds.
+
 use serde_json::json;
 
 use crate::samples::{CONTAINER, admitted, by_gcloud, least, with};

@@ -1,3 +1,5 @@
+//! Identity, labels and annotations.
+
 use serde_json::json;
 
 use super::{check, fine};
@@ -91,6 +93,26 @@ fn unknown_keys_of_googles_namespaces_are_refused_where_they_stand() {
     fine("/metadata/annotations/client.knative.dev~1user-image", json!("busybox"));
     fine("/metadata/annotations/acme.example~1owner", json!("ada"));
     fine("/metadata/labels/team", json!("x"));
+}
+
+#[test]
+fn labels_are_those_that_selectors_can_name() {
+    check(
+        "/metadata/labels/a b",
+        json!("x"),
+        &[
+            "metadata.labels: Label 'a b' with value 'x': the name must have 1 to 63 characters: letters, digits, '-', \
+           '_' and '.', beginning and ending with a letter or digit.",
+        ],
+    );
+    check(
+        "/spec/template/metadata/labels/a",
+        json!("-"),
+        &[
+            "spec.template.metadata.labels: Label 'a' with value '-': the value must have at most 63 characters: \
+           letters, digits, '-', '_' and '.', beginning and ending with a letter or digit.",
+        ],
+    );
 }
 
 #[test]

@@ -1,3 +1,5 @@
+//! Annotations with a grammar of their own.
+
 use serde_json::{Value, json};
 
 use crate::samples::{faults, least, with};

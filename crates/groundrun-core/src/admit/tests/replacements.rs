@@ -1,3 +1,5 @@
+//! `jobs.replaceJob`.
+
 use serde_json::{Value, json};
 
 use crate::{

@@ -1,3 +1,5 @@
+//! CPU and memory.
+
 use serde_json::{Value, json};
 
 use super::{check, fine, has};

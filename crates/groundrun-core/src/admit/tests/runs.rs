@@ -1,3 +1,5 @@
+//! `jobs.run`, and the quotas.
+
 use groundrun_api::v1;
 use serde_json::{Value, json};
 

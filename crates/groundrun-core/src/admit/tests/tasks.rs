@@ -1,3 +1,5 @@
+//! Ranges of the execution and of the task.
+
 use serde_json::{Value, json};
 
 use super::{check, fine};

@@ -1,3 +1,5 @@
+//! Volumes, mounts and secrets.
+
 use serde_json::{Value, json};
 
 use super::has;

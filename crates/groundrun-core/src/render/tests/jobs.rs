@@ -1,3 +1,5 @@
+//! Jobs: readiness and the latest execution.
+
 use groundrun_api::v1;
 use insta::assert_json_snapshot;
 

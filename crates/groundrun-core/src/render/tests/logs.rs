@@ -1,3 +1,5 @@
+//! System log lines.
+
 use groundrun_api::v1;
 
 use crate::{

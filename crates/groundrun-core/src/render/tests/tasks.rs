@@ -1,3 +1,5 @@
+//! Tasks in every state.
+
 use groundrun_api::v1;
 use insta::{assert_json_snapshot, assert_snapshot};
 
