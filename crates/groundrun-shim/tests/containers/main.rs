@@ -1,0 +1,52 @@
+//! Real containers: the sample program, started by a real spawner, seen from inside and from outside.
+//!
+//! Needs root. Has a `main` of its own, since the spawner must be forked before any thread exists.
+
+mod confinement;
+mod ends;
+mod files;
+mod lab;
+mod leftovers;
+mod logs;
+mod once;
+mod starts;
+
+use std::process::ExitCode;
+
+use lab::Lab;
+use libtest_mimic::{Arguments, Trial};
+
+type Test = (&'static str, fn(&Lab));
+
+fn main() -> ExitCode {
+    let arguments = Arguments::from_args();
+    if !rustix::process::geteuid().is_root() {
+        eprintln!(
+            "these tests make containers: run them as root, such as by `sudo -E cargo test --release -p groundrun-shim`"
+        );
+        return ExitCode::FAILURE;
+    }
+    let lab: &Lab = Box::leak(Box::new(Lab::new()));
+    let tests = [
+        starts::TESTS,
+        ends::TESTS,
+        logs::TESTS,
+        once::TESTS,
+        files::TESTS,
+        confinement::TESTS,
+        leftovers::TESTS,
+    ];
+    let trials = tests.concat().into_iter().map(|(name, test): Test| {
+        Trial::test(name, move || {
+            test(lab);
+            Ok(())
+        })
+    });
+    let conclusion = libtest_mimic::run(&arguments, trials.collect());
+    let left = lab.close();
+    if !left.is_empty() {
+        eprintln!("left over after the tests: {left:?}");
+        return ExitCode::FAILURE;
+    }
+    conclusion.exit_code()
+}

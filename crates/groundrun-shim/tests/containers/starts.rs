@@ -1,0 +1,141 @@
+//! What a program is given, and what is said when it cannot be started.
+
+use groundrun_shim::protocol::{End, Fault, Launch, Resource, Rlimit};
+
+use crate::{
+    Test,
+    lab::{Lab, write},
+};
+
+pub(crate) const TESTS: &[Test] = &[
+    ("a_program_gets_its_arguments", a_program_gets_its_arguments),
+    ("a_program_gets_its_environment_and_a_home", a_program_gets_its_environment_and_a_home),
+    ("a_program_is_found_by_its_path", a_program_is_found_by_its_path),
+    ("a_large_environment_passes", a_large_environment_passes),
+    ("a_limit_beyond_the_machines_is_lowered", a_limit_beyond_the_machines_is_lowered),
+    ("a_program_that_is_not_there_is_their_fault", a_program_that_is_not_there_is_their_fault),
+    ("a_program_that_is_no_program_is_their_fault", a_program_that_is_no_program_is_their_fault),
+    ("an_interpreter_that_is_not_there_is_told", an_interpreter_that_is_not_there_is_told),
+    ("an_unknown_user_is_their_fault", an_unknown_user_is_their_fault),
+    ("the_servers_own_program_is_out_of_reach", the_servers_own_program_is_out_of_reach),
+    ("a_layer_that_is_not_there_is_not_begun", a_layer_that_is_not_there_is_not_begun),
+    ("a_cgroup_that_cannot_be_set_is_our_fault", a_cgroup_that_cannot_be_set_is_our_fault),
+];
+
+fn a_program_gets_its_arguments(lab: &Lab) {
+    assert_eq!(lab.output(&lab.launch(&["args", "one", "two words"])), "/job args one two words\n");
+}
+
+fn a_program_gets_its_environment_and_a_home(lab: &Lab) {
+    let mut launch = lab.launch(&["env"]);
+    launch.process.user = "app".into();
+    assert_eq!(lab.output(&launch), "CLOUD_RUN_TASK_INDEX=3\nHOME=/srv/app\n");
+    let mut launch = lab.launch(&["env"]);
+    launch.process.env = vec![("HOME".into(), "/elsewhere".into())];
+    assert_eq!(lab.output(&launch), "HOME=/elsewhere\n");
+}
+
+fn a_program_is_found_by_its_path(lab: &Lab) {
+    let mut launch = lab.launch(&["true"]);
+    launch.process.argv[0] = "job".into();
+    failed(lab, &launch, Fault::Theirs, "start \"job\": not found in PATH");
+    let mut launch = lab.launch(&["args"]);
+    launch.process.argv[0] = "job".into();
+    launch.process.env = vec![("PATH".into(), "/nowhere:/etc/passwd:/".into())];
+    assert_eq!(lab.output(&launch), "job args\n");
+}
+
+fn a_large_environment_passes(lab: &Lab) {
+    let mut launch = lab.launch(&["true"]);
+    let value = "x".repeat(100_000);
+    launch.process.env = (0..12).map(|number| (format!("V{number}"), value.clone())).collect();
+    assert_eq!(lab.output(&launch), "");
+}
+
+fn a_limit_beyond_the_machines_is_lowered(lab: &Lab) {
+    let mut launch = lab.launch(&["cat", "/proc/self/limits"]);
+    let limit = |resource, value| Rlimit { resource, soft: value, hard: value };
+    launch.process.rlimits =
+        vec![limit(Resource::NoFile, Some(u64::MAX / 2)), limit(Resource::Core, Some(0))];
+    let limits = lab.output(&launch);
+    let own = rustix::process::getrlimit(rustix::process::Resource::Nofile).maximum;
+    let own = own.map_or("unlimited".to_owned(), |value| value.to_string());
+    let line = |name: &str| {
+        let line = limits.lines().find(|line| line.starts_with(name)).expect("the limit is listed");
+        line[name.len()..].split_whitespace().take(2).map(str::to_owned).collect::<Vec<_>>()
+    };
+    assert_eq!(line("Max open files"), [own.clone(), own]);
+    assert_eq!(line("Max core file size"), ["0", "0"]);
+}
+
+fn a_program_that_is_not_there_is_their_fault(lab: &Lab) {
+    let mut launch = lab.launch(&[]);
+    launch.process.argv = vec!["/nothing".into()];
+    failed(lab, &launch, Fault::Theirs, "start \"/nothing\": no such file or directory");
+    let mut launch = lab.launch(&[]);
+    launch.process.argv.clear();
+    failed(lab, &launch, Fault::Theirs, "no program is given");
+}
+
+fn a_program_that_is_no_program_is_their_fault(lab: &Lab) {
+    let layer = lab.new_directory();
+    write(&layer.join("text"), b"not a program\n", 0o755);
+    write(&layer.join("closed"), b"", 0o644);
+    let launch = |program: &str| {
+        let mut launch = lab.launch(&[]);
+        launch.root.layers.insert(0, layer.clone());
+        launch.process.argv = vec![program.into()];
+        launch
+    };
+    failed(lab, &launch("/text"), Fault::Theirs, "start \"/text\": exec format error");
+    failed(lab, &launch("/closed"), Fault::Theirs, "start \"/closed\": permission denied");
+    failed(lab, &launch("/etc"), Fault::Theirs, "start \"/etc\": permission denied");
+}
+
+fn an_interpreter_that_is_not_there_is_told(lab: &Lab) {
+    let layer = lab.new_directory();
+    write(&layer.join("script"), b"#!/bin/nothing\n", 0o755);
+    let mut launch = lab.launch(&[]);
+    launch.root.layers.insert(0, layer);
+    launch.process.argv = vec!["/script".into()];
+    failed(lab, &launch, Fault::Theirs, "start \"/script\": its interpreter is not in the image");
+}
+
+fn an_unknown_user_is_their_fault(lab: &Lab) {
+    let mut launch = lab.launch(&["true"]);
+    launch.process.user = "somebody".into();
+    failed(lab, &launch, Fault::Theirs, "no user \"somebody\" in the image's /etc/passwd");
+}
+
+fn the_servers_own_program_is_out_of_reach(lab: &Lab) {
+    let mut launch = lab.launch(&[]);
+    launch.process.argv = vec!["/proc/self/exe".into()];
+    failed(lab, &launch, Fault::Theirs, "start \"/proc/self/exe\": it is a link out of the image");
+}
+
+fn a_layer_that_is_not_there_is_not_begun(lab: &Lab) {
+    use groundrun_shim::{dir::Standing, protocol::News};
+    let mut launch = lab.launch(&["true"]);
+    launch.root.layers.push("/nothing/here".into());
+    let news = lab.start(&launch).next();
+    let Some(News::NotBegun { why }) = news else { panic!("{news:?}") };
+    assert_eq!(why, "look at layer /nothing/here: no such file or directory");
+    let standing = groundrun_shim::dir::standing(&launch.attempt_dir);
+    assert!(matches!(standing, Ok(Standing::NotBegun)), "{standing:?}");
+}
+
+fn a_cgroup_that_cannot_be_set_is_our_fault(lab: &Lab) {
+    let mut launch = lab.launch(&["true"]);
+    launch.cgroups[0].settings = vec![("no.such.setting".into(), "1".into())];
+    let path = launch.cgroups[0].path.clone();
+    let file = path.join("no.such.setting");
+    let why = format!("write \"1\" to {}: no such file or directory", file.display());
+    failed(lab, &launch, Fault::Ours, &why);
+    assert!(!path.exists(), "a failed start leaves no cgroup");
+}
+
+fn failed(lab: &Lab, launch: &Launch, whose: Fault, why: &str) {
+    let record = lab.run(launch).record;
+    assert_eq!(record.end, End::StartFailed { whose, why: why.to_owned() });
+    assert_eq!(record.started, None);
+}
