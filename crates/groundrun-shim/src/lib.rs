@@ -17,4 +17,4 @@ mod spawner;
 mod sys;
 
 pub use connection::{Connection, ConnectionError, Received};
-pub use spawner::{LaunchError, Spawner, SpawnerConfig, SpawnerError, SpawnerHandle};
+pub use spawner::{LaunchError, LayerMounts, Spawner, SpawnerConfig, SpawnerError, SpawnerHandle};

@@ -10,6 +10,7 @@
 //! | `sleep SECS` | sleeps, with fractions; as process 1 it does not mind SIGTERM |
 //! | `wait-term N` | says `waiting`, waits for SIGTERM, exits with N |
 //! | `eat MIB` · `write-file PATH MIB` | fills memory, or a file |
+//! | `leave PATH TEXT` | writes the text into a file that is there, such as the termination message |
 //! | `spew LINES BYTES` · `stderr TEXT` | writes lines |
 //! | `args …` · `env` · `status` · `cat PATH` · `ls PATH` | prints its arguments, environment, `/proc/self/status`, a file, a directory |
 //! | `try-mknod` · `try-mount` · `try-unshare` · `try-clone3` | asks the kernel for what must be refused, prints `errno N` or `permitted` |

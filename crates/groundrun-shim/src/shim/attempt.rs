@@ -12,7 +12,7 @@ use std::{
 
 use rustix::{
     event::Timespec,
-    fs::{FallocateFlags, Mode, OFlags},
+    fs::{AtFlags, FallocateFlags, Mode, OFlags},
     io::Errno,
     net::{AddressFamily, SocketAddrUnix, SocketFlags, SocketType},
 };
@@ -64,6 +64,10 @@ impl Attempt {
             Ok(()) => {}
             Err(err) if err.kind() == std::io::ErrorKind::WouldBlock => return Ok(Begin::Already),
             Err(err) => return Err(err).ours(step("take the lock")),
+        }
+        // Looked at before anything else is made: a late launch of an old attempt leaves no trace in its directory.
+        if rustix::fs::statat(&directory, dir::BEGUN, AtFlags::SYMLINK_NOFOLLOW).is_ok() {
+            return Ok(Begin::Already);
         }
         let record = rustix::fs::openat(&directory, UNFINISHED, make, private)
             .ours(step("make the exit record"))?;

@@ -23,13 +23,24 @@ use rustix::{
 
 use crate::{connection::Connection, protocol::Launch, sys};
 
-/// Bounds of the spawner's caches.
+/// What the spawner keeps ready, and its bounds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct SpawnerConfig {
-    /// Layers kept ready (one descriptor and one mount each).
+    /// Layers kept ready (two descriptors and one mount each).
     pub layers: NonZeroUsize,
     /// User namespaces kept ready, one per `id_base` (one descriptor each).
     pub id_ranges: NonZeroUsize,
+    /// How layers are mounted.
+    pub layer_mounts: LayerMounts,
+}
+
+/// How the layers of an image are mounted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LayerMounts {
+    /// Kept ready where the kernel can (Linux 6.13 and later, found by trying), else as `EachTime`.
+    Ready,
+    /// Anew for each start, as kernels from 5.19 on can: here to be seen to work on newer ones too.
+    EachTime,
 }
 
 impl Default for SpawnerConfig {
@@ -37,7 +48,7 @@ impl Default for SpawnerConfig {
     fn default() -> Self {
         const LAYERS: NonZeroUsize = NonZeroUsize::new(512).expect("512 is not zero");
         const RANGES: NonZeroUsize = NonZeroUsize::new(64).expect("64 is not zero");
-        Self { layers: LAYERS, id_ranges: RANGES }
+        Self { layers: LAYERS, id_ranges: RANGES, layer_mounts: LayerMounts::Ready }
     }
 }
 

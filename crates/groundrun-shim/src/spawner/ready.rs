@@ -10,7 +10,7 @@ use std::{
     path::PathBuf,
 };
 
-use super::{SpawnerConfig, packet_pair};
+use super::{LayerMounts, SpawnerConfig, packet_pair};
 use crate::{
     protocol::Launch,
     sandbox::{self, Failure, IDS, Layers, OomScore, Step, Tools},
@@ -50,7 +50,10 @@ impl Ready {
             filter: seccomp::filter(),
             user_namespaces: Recent::new(config.id_ranges),
             layers: Recent::new(config.layers),
-            takes_ready_layers: sandbox::takes_ready_layers(),
+            takes_ready_layers: match config.layer_mounts {
+                LayerMounts::Ready => sandbox::takes_ready_layers(),
+                LayerMounts::EachTime => false,
+            },
             oom_score: protect_from_oom(),
         }
     }

@@ -4,7 +4,7 @@ use std::{
     fs::File,
     io::{self, IoSliceMut, Read},
     mem::MaybeUninit,
-    os::fd::OwnedFd,
+    os::fd::{AsFd, OwnedFd},
 };
 
 use rustix::{
@@ -27,6 +27,8 @@ pub(super) fn serve(config: SpawnerConfig, socket: OwnedFd) -> ! {
     let _ = rustix::process::setsid();
     let _ = rustix::thread::set_name(c"groundrun-spawn");
     let _ = sys::fds::silence_standard();
+    // What main() had open by then, such as the server's end of another spawner, is not ours to keep open.
+    let _ = sys::fds::close_all_but(&[socket.as_fd()]);
     let mut ready = Ready::new(config);
     loop {
         match take(&socket) {

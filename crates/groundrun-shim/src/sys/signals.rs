@@ -18,18 +18,47 @@ pub(crate) fn for_shim() {
 
 /// A new program's: every disposition the default, nothing blocked.
 pub(crate) fn for_program() {
-    for signal in 1..=64 {
-        // SIGKILL, SIGSTOP and libc's own two refuse: they cannot be changed anyway.
+    for signal in 1..=SIGNALS {
+        // SIGKILL and SIGSTOP refuse: they cannot be changed anyway.
         set(signal, libc::SIG_DFL);
     }
-    // SAFETY: an all-zero sigset_t is the empty set on Linux; the call reads it and writes nothing back.
+    let none: u64 = 0;
+    // SAFETY: the kernel reads a set of 64 signals and writes nothing back.
     unsafe {
-        let none: libc::sigset_t = std::mem::zeroed();
-        libc::sigprocmask(libc::SIG_SETMASK, &raw const none, std::ptr::null_mut());
-    }
+        libc::syscall(
+            libc::SYS_rt_sigprocmask,
+            libc::SIG_SETMASK,
+            &raw const none,
+            std::ptr::null_mut::<u64>(),
+            size_of::<u64>(),
+        )
+    };
 }
 
+/// How many there are.
+const SIGNALS: libc::c_int = 64;
+
+/// The kernel's `struct sigaction`.
+#[repr(C)]
+struct Action {
+    handler: libc::sighandler_t,
+    flags: libc::c_ulong,
+    restorer: usize,
+    mask: u64,
+}
+
+/// By the kernel's own call: libc's keeps two signals to itself, and a program would inherit what they are set to.
 fn set(signal: libc::c_int, disposition: libc::sighandler_t) {
-    // SAFETY: SIG_DFL and SIG_IGN run no code of ours.
-    unsafe { libc::signal(signal, disposition) };
+    let action = Action { handler: disposition, flags: 0, restorer: 0, mask: 0 };
+    // SAFETY: SIG_DFL and SIG_IGN, the only ones given here, run no code of ours, so no restorer is needed; the kernel
+    // reads one `struct sigaction` and writes nothing back.
+    unsafe {
+        libc::syscall(
+            libc::SYS_rt_sigaction,
+            signal,
+            &raw const action,
+            std::ptr::null_mut::<Action>(),
+            size_of::<u64>(),
+        )
+    };
 }

@@ -4,12 +4,15 @@ use std::{
     fs,
     os::unix::fs::PermissionsExt,
     path::{Path, PathBuf},
-    sync::atomic::{AtomicU32, Ordering},
+    sync::{
+        Mutex,
+        atomic::{AtomicU32, Ordering},
+    },
     time::{Duration, Instant},
 };
 
 use groundrun_shim::{
-    Connection, Spawner, SpawnerConfig, SpawnerHandle,
+    Connection, LayerMounts, Spawner, SpawnerConfig, SpawnerHandle,
     dir::{self, Standing},
     log::{Line, Reader, Source},
     protocol::{
@@ -29,7 +32,11 @@ const PATIENCE: Duration = Duration::from_secs(30);
 
 /// Everything that the tests share.
 pub(crate) struct Lab {
-    pub(crate) spawner: SpawnerHandle,
+    spawner: SpawnerHandle,
+    /// Mounts layers as older kernels must.
+    pub(crate) old_way: SpawnerHandle,
+    /// For the test that ends it.
+    pub(crate) doomed: Mutex<Option<SpawnerHandle>>,
     directory: TempDir,
     cgroups: Vec<PathBuf>,
     next: AtomicU32,
@@ -50,7 +57,13 @@ pub(crate) struct Outcome {
 
 impl Lab {
     pub(crate) fn new() -> Self {
-        let spawner = Spawner::fork(SpawnerConfig::default()).expect("a spawner can be forked");
+        let fork = |layer_mounts| {
+            let config = SpawnerConfig { layer_mounts, ..SpawnerConfig::default() };
+            Spawner::fork(config).expect("a spawner can be forked")
+        };
+        let spawner = fork(LayerMounts::Ready);
+        let old_way = fork(LayerMounts::EachTime);
+        let doomed = Mutex::new(Some(fork(LayerMounts::Ready)));
         let directory = TempDir::new().expect("a directory can be made");
         // As data directories are: closed to others, which must not matter to a container's root.
         let layer = directory.path().join("layer");
@@ -64,7 +77,14 @@ impl Lab {
             0o644,
         );
         write(&layer.join("etc/group"), b"root:x:0:\napp:x:1001:\nextra:x:2000:app\n", 0o644);
-        Self { spawner, directory, cgroups: cgroups::parents(), next: AtomicU32::new(0) }
+        Self {
+            spawner,
+            old_way,
+            doomed,
+            directory,
+            cgroups: cgroups::parents(),
+            next: AtomicU32::new(0),
+        }
     }
 
     /// A launch of the sample program with these arguments, in an attempt directory of its own.
@@ -114,7 +134,11 @@ impl Lab {
     }
 
     pub(crate) fn start(&self, launch: &Launch) -> Attempt {
-        let connection = self.spawner.launch(launch).expect("the spawner takes a launch");
+        self.start_with(&self.spawner, launch)
+    }
+
+    pub(crate) fn start_with(&self, spawner: &SpawnerHandle, launch: &Launch) -> Attempt {
+        let connection = spawner.launch(launch).expect("the spawner takes a launch");
         let attempt = Attempt { directory: launch.attempt_dir.clone(), connection };
         assert!(matches!(attempt.next(), Some(News::Hello { version: 1 })));
         attempt
@@ -130,6 +154,19 @@ impl Lab {
         let outcome = self.run(launch);
         assert_eq!(outcome.exit(), (Exit::Code(0), Cause::OnItsOwn), "{outcome:?}");
         outcome.text(Source::Stdout)
+    }
+
+    /// What runs in an attempt's container.
+    pub(crate) fn processes(&self, launch: &Launch) -> Vec<String> {
+        let listed = fs::read_to_string(launch.cgroups[0].path.join("cgroup.procs"));
+        listed.unwrap_or_default().lines().map(str::to_owned).collect()
+    }
+
+    /// Removes the cgroups that a killed shim left, as the server does.
+    pub(crate) fn sweep(&self, launch: &Launch) {
+        for cgroup in &launch.cgroups {
+            until("its cgroup is empty", || fs::remove_dir(&cgroup.path).is_ok());
+        }
     }
 
     /// Takes the lab down; what could not be removed.
