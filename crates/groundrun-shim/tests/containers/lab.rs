@@ -32,7 +32,7 @@ const PATIENCE: Duration = Duration::from_secs(30);
 
 /// Everything that the tests share.
 pub(crate) struct Lab {
-    spawner: SpawnerHandle,
+    pub(crate) spawner: SpawnerHandle,
     /// Mounts layers as older kernels must.
     pub(crate) old_way: SpawnerHandle,
     /// For the test that ends it.
@@ -123,6 +123,10 @@ impl Lab {
 
     pub(crate) fn layer(&self) -> PathBuf {
         self.directory.path().join("layer")
+    }
+
+    pub(crate) fn path(&self) -> &Path {
+        self.directory.path()
     }
 
     /// A new empty directory.

@@ -3,6 +3,7 @@
 //! Needs root. Has a `main` of its own, since the spawner must be forked before any thread exists.
 
 mod confinement;
+mod crun;
 mod ends;
 mod files;
 mod lab;
