@@ -52,9 +52,9 @@ fn settle(tools: &Tools<'_>, server: &OwnedFd) {
     let _ = sys::fds::close_all_but(&kept);
 }
 
-fn live(launch: Launch, tools: &Tools<'_>, attempt: &Attempt, peers: &mut Peers) {
+fn live(mut launch: Launch, tools: &Tools<'_>, attempt: &Attempt, peers: &mut Peers) {
     let (record, cgroups) = match Cgroups::make(&launch.cgroups) {
-        Ok(cgroups) => (attend(&launch, tools, attempt, &cgroups, peers), Some(cgroups)),
+        Ok(cgroups) => (attend(&mut launch, tools, attempt, &cgroups, peers), Some(cgroups)),
         Err(failure) => (failed(failure), None),
     };
     // The record first: whoever hears the news may look for it at once.
@@ -70,7 +70,7 @@ fn live(launch: Launch, tools: &Tools<'_>, attempt: &Attempt, peers: &mut Peers)
 
 /// Starts the program, watches it to its end, and says how that was.
 fn attend(
-    launch: &Launch,
+    launch: &mut Launch,
     tools: &Tools<'_>,
     attempt: &Attempt,
     cgroups: &Cgroups,
@@ -82,6 +82,7 @@ fn attend(
     };
     let started = monitor.started();
     peers.tell(&News::Started { at: started });
+    forget_the_start(launch);
     let (exit, cause) = monitor.watch(attempt, peers);
     let ended = now();
     cgroups.see_empty();
@@ -98,6 +99,14 @@ fn attend(
         message: monitor.termination_message(&launch.termination_message_path),
     };
     ExitRecord { started: Some(started), ended, end }
+}
+
+/// Arguments and environment can have megabytes, and are the program's now.
+fn forget_the_start(launch: &mut Launch) {
+    launch.process.argv = Vec::new();
+    launch.process.env = Vec::new();
+    launch.files = Vec::new();
+    sys::memory::trim();
 }
 
 fn begin_program(

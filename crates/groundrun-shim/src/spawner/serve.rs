@@ -32,7 +32,13 @@ pub(super) fn serve(config: SpawnerConfig, socket: OwnedFd) -> ! {
     let mut ready = Ready::new(config);
     loop {
         match take(&socket) {
-            Ok(Some((launch, server))) => spawn(&mut ready, launch, server),
+            Ok(Some(order)) => {
+                let is_large = order.launch_bytes > LARGE_BYTES;
+                spawn(&mut ready, order);
+                if is_large {
+                    sys::memory::trim();
+                }
+            }
             Ok(None) => sys::process::exit(0),
             // One bad packet is no reason to leave the others without a spawner.
             Err(_) => {}
@@ -40,8 +46,20 @@ pub(super) fn serve(config: SpawnerConfig, socket: OwnedFd) -> ! {
     }
 }
 
+/// A launch beyond this leaves memory that is worth giving back; usual ones have a few kilobytes.
+const LARGE_BYTES: usize = 64 * 1024;
+
+/// What the server asks for.
+struct Order {
+    launch: Launch,
+    /// How long it was, written down.
+    launch_bytes: usize,
+    /// The shim's end of its connection to the server.
+    server: OwnedFd,
+}
+
 /// Forks the shim. What cannot be made ready is told as not begun, since nothing was.
-fn spawn(ready: &mut Ready, launch: Launch, server: OwnedFd) {
+fn spawn(ready: &mut Ready, Order { launch, server, .. }: Order) {
     let forked = ready.tools_for(&launch).and_then(|tools| match sys::process::fork() {
         Ok(Fork::Child) => {
             shim::run(launch, &tools, server.try_clone().unwrap_or_else(|_| sys::process::exit(1)))
@@ -55,8 +73,8 @@ fn spawn(ready: &mut Ready, launch: Launch, server: OwnedFd) {
     }
 }
 
-/// The next launch and the shim's end of its connection; `None` when the server is gone.
-fn take(socket: &OwnedFd) -> io::Result<Option<(Launch, OwnedFd)>> {
+/// The next order; `None` when the server is gone.
+fn take(socket: &OwnedFd) -> io::Result<Option<Order>> {
     let mut word = [0; 16];
     let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(2))];
     let mut control = RecvAncillaryBuffer::new(&mut space);
@@ -78,15 +96,17 @@ fn take(socket: &OwnedFd) -> io::Result<Option<(Launch, OwnedFd)>> {
     let (Some(file), Some(server)) = (fds.next(), fds.next()) else {
         return Err(io::ErrorKind::InvalidData.into());
     };
-    Ok(Some((read_launch(file)?, server)))
+    let (launch, launch_bytes) = read_launch(file)?;
+    Ok(Some(Order { launch, launch_bytes, server }))
 }
 
-fn read_launch(file: OwnedFd) -> io::Result<Launch> {
+fn read_launch(file: OwnedFd) -> io::Result<(Launch, usize)> {
     let mut file = File::from(file);
     io::Seek::rewind(&mut file)?;
     let mut bytes = Vec::new();
     file.read_to_end(&mut bytes)?;
-    postcard::from_bytes(&bytes).map_err(io::Error::other)
+    let launch = postcard::from_bytes(&bytes).map_err(io::Error::other)?;
+    Ok((launch, bytes.len()))
 }
 
 fn say(server: &OwnedFd, news: &News) {

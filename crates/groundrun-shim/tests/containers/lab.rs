@@ -360,6 +360,16 @@ mod cgroups {
     pub(super) fn remove(parents: &[PathBuf]) -> Vec<PathBuf> {
         let begun = Instant::now();
         let mut left = parents.to_vec();
+        // What a failed test left running.
+        for attempt in parents.iter().take(1).flat_map(fs::read_dir).flatten().flatten() {
+            let listed =
+                fs::read_to_string(attempt.path().join("cgroup.procs")).unwrap_or_default();
+            let pids =
+                listed.lines().filter_map(|pid| rustix::process::Pid::from_raw(pid.parse().ok()?));
+            for pid in pids {
+                rustix::process::kill_process(pid, rustix::process::Signal::KILL).ok();
+            }
+        }
         // A shim removes its own after it told the end.
         while !left.is_empty() && begun.elapsed() < Duration::from_secs(5) {
             left.retain(|parent| fs::remove_dir(parent).is_err());
