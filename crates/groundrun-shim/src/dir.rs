@@ -2,13 +2,15 @@
 //!
 //! | file | made | means |
 //! |---|---|---|
-//! | `lock` | by the shim, first | write-locked (open file description lock) as long as its shim lives |
-//! | `begun` | by the shim, exclusively, before any effect | the attempt was begun; it never will be again |
+//! | `lock` | by the shim, first | write-locked (open file description lock) as long as its shim lives; becomes `exit` |
+//! | `begun` | by the shim, a link to `lock`, before any effect | the attempt was begun; it never will be again |
 //! | `control.sock` | by the shim | where [`crate::Connection::open`] connects |
-//! | `log` | by the shim | see [`crate::log`] |
-//! | `exit` | by the shim, by rename | [`ExitRecord`]: it is over and nothing of it runs |
+//! | `log` | by the shim, with the first line | see [`crate::log`] |
+//! | `exit` | by the shim, `lock` renamed | [`ExitRecord`]: it is over and nothing of it runs |
 //!
-//! No fsync: a reboot makes the attempt lost anyway. The server removes the directory.
+//! Three of them are one file: making an inode can cost half of a start (ext4 passes over every inode that was deleted
+//! lately), a link or a rename next to nothing. No fsync: a reboot makes the attempt lost anyway. The server removes the
+//! directory.
 
 use std::{
     fs::File,
@@ -53,7 +55,7 @@ pub fn standing(dir: &Path) -> Result<Standing, DirError> {
         let path = dir.join(what);
         move |err| DirError { path, err }
     };
-    // The lock first: while it is held the rest may still change.
+    // The lock first: while it is held the rest may still change. It is gone when it has become `exit`.
     if is_locked(dir).map_err(fault(LOCK))? {
         return Ok(Standing::Running);
     }

@@ -1,4 +1,5 @@
-//! The log of an attempt: one frame per line, written by the shim, read by anybody at any time.
+//! The log of an attempt: one frame per line, written by the shim, read by anybody at any time. It is made with its first
+//! line: an attempt that printed nothing has none.
 //!
 //! ```text
 //! "GRLOG\0\0\x01"  then frames:  text length u32 │ time i64 │ source u8 │ text        little endian, time in ns since 1970

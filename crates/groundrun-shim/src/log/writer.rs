@@ -4,7 +4,7 @@ use std::{
     fs::File,
     io,
     os::unix::fs::{FileExt, OpenOptionsExt},
-    path::Path,
+    path::{Path, PathBuf},
 };
 
 use super::{HEADER_BYTES, MAGIC, Source};
@@ -16,7 +16,9 @@ const GATHERED_BYTES: usize = 32 * 1024;
 /// The writing end of a log.
 #[derive(Debug)]
 pub(crate) struct Writer {
-    file: File,
+    path: PathBuf,
+    /// Made when there is something to write: a file costs a start more than all that is in it.
+    file: Option<File>,
     /// Of the file, up to the last whole frame.
     length: u64,
     bounds: LogBounds,
@@ -42,12 +44,11 @@ struct Pending {
 }
 
 impl Writer {
-    /// Makes the log at `path`.
-    pub(crate) fn create(path: &Path, bounds: LogBounds) -> io::Result<Self> {
-        let file = File::options().write(true).create_new(true).mode(0o600).open(path)?;
-        file.write_all_at(&MAGIC, 0)?;
-        Ok(Self {
-            file,
+    /// A log that will be at `path`.
+    pub(crate) fn new(path: PathBuf, bounds: LogBounds) -> Self {
+        Self {
+            path,
+            file: None,
             length: MAGIC.len() as u64,
             bounds,
             gathered: Vec::new(),
@@ -56,7 +57,7 @@ impl Writer {
             stderr: Pending::default(),
             dropped: 0,
             fault: None,
-        })
+        }
     }
 
     /// Takes what was read from a program's stream at `at`.
@@ -161,12 +162,9 @@ impl Writer {
         if self.gathered.is_empty() {
             return;
         }
-        match self.file.write_all_at(&self.gathered, self.length) {
+        match self.write() {
             Ok(()) => self.length += self.gathered.len() as u64,
             Err(err) => {
-                // What was written of it lies behind `length`; the next frames go over it. If the file cannot even be
-                // shortened, a reader stops before the torn frame or reads what replaces it.
-                drop(self.file.set_len(self.length));
                 self.dropped += self.gathered_text;
                 self.fault = Some(err);
             }
@@ -177,4 +175,22 @@ impl Writer {
             self.gathered = Vec::new();
         }
     }
+
+    fn write(&mut self) -> io::Result<()> {
+        let file = match &mut self.file {
+            Some(file) => file,
+            unmade => unmade.insert(create(&self.path)?),
+        };
+        file.write_all_at(&self.gathered, self.length).inspect_err(|_| {
+            // What was written of it lies behind `length`; the next frames go over it. If the file cannot even be
+            // shortened, a reader stops before the torn frame or reads what replaces it.
+            drop(file.set_len(self.length));
+        })
+    }
+}
+
+fn create(path: &Path) -> io::Result<File> {
+    let file = File::options().write(true).create(true).truncate(true).mode(0o600).open(path)?;
+    file.write_all_at(&MAGIC, 0)?;
+    Ok(file)
 }

@@ -30,8 +30,22 @@ const INSIDE: ResolveFlags = ResolveFlags::IN_ROOT.union(ResolveFlags::NO_MAGICL
 /// Directories that one missing path may need.
 const DEPTH_MAX: usize = 64;
 
+/// The kernel gives up on `..` with EAGAIN when anything on the machine is mounted or renamed meanwhile, as the next
+/// container is. Each try takes microseconds.
+const TRIES_MAX: usize = 1000;
+
 /// Opens what `path` leads to.
 pub(crate) fn open(root: BorrowedFd<'_>, path: &str, flags: OFlags) -> rustix::io::Result<OwnedFd> {
+    for _ in 1..TRIES_MAX {
+        match open_once(root, path, flags) {
+            Err(Errno::AGAIN | Errno::INTR) => {}
+            other => return other,
+        }
+    }
+    open_once(root, path, flags)
+}
+
+fn open_once(root: BorrowedFd<'_>, path: &str, flags: OFlags) -> rustix::io::Result<OwnedFd> {
     openat2(root, path, flags | OFlags::CLOEXEC, Mode::empty(), INSIDE)
 }
 

@@ -25,9 +25,8 @@ use crate::{connection, dir, protocol::ExitRecord, sandbox::Step, sys};
 pub(super) struct Attempt {
     directory: OwnedFd,
     listener: OwnedFd,
-    /// Becomes `exit`. Its space is taken at the beginning: a disk that is full at the end must not lose the end.
-    record: File,
-    _lock: OwnedFd,
+    /// Becomes `exit`, and is still locked then.
+    lock: File,
 }
 
 /// Whether an attempt was begun by this shim.
@@ -40,11 +39,8 @@ pub(super) enum Begin {
     Already,
 }
 
-/// Name of the record before it is whole.
-const UNFINISHED: &str = "exit.unfinished";
-
-/// Space that an exit record may take.
-const RECORD_BYTES_MAX: u64 = connection::PACKET_BYTES_MAX as u64;
+/// Space for the exit record: last words, each invalid byte of which takes three, and an error text.
+const RECORD_BYTES_MAX: u64 = 16 * 1024;
 
 /// Connections that wait to be taken: one server, and a person with a tool.
 const BACKLOG: i32 = 16;
@@ -56,57 +52,56 @@ impl Attempt {
         let flags = OFlags::DIRECTORY | OFlags::CLOEXEC;
         let directory =
             rustix::fs::open(path, flags, Mode::empty()).ours(step("open the directory"))?;
-        let make = OFlags::WRONLY | OFlags::CREATE | OFlags::CLOEXEC;
-        let private = Mode::from_raw_mode(0o600);
-        let lock =
-            rustix::fs::openat(&directory, dir::LOCK, make, private).ours(step("make the lock"))?;
+        // Looked at before anything is made: a late launch of an old attempt leaves no trace in its directory.
+        if rustix::fs::statat(&directory, dir::BEGUN, AtFlags::SYMLINK_NOFOLLOW).is_ok() {
+            return Ok(Begin::Already);
+        }
+        let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::CLOEXEC;
+        let lock = rustix::fs::openat(&directory, dir::LOCK, flags, Mode::from_raw_mode(0o600))
+            .ours(step("make the lock"))?;
         match sys::lock::take(lock.as_fd()) {
             Ok(()) => {}
             Err(err) if err.kind() == std::io::ErrorKind::WouldBlock => return Ok(Begin::Already),
             Err(err) => return Err(err).ours(step("take the lock")),
         }
-        // Looked at before anything else is made: a late launch of an old attempt leaves no trace in its directory.
-        if rustix::fs::statat(&directory, dir::BEGUN, AtFlags::SYMLINK_NOFOLLOW).is_ok() {
-            return Ok(Begin::Already);
-        }
-        let record = rustix::fs::openat(&directory, UNFINISHED, make, private)
-            .ours(step("make the exit record"))?;
-        match rustix::fs::fallocate(&record, FallocateFlags::KEEP_SIZE, 0, RECORD_BYTES_MAX) {
+        // The space for the end is taken at the beginning: a disk that is full by then must not lose it.
+        match rustix::fs::fallocate(&lock, FallocateFlags::KEEP_SIZE, 0, RECORD_BYTES_MAX) {
             // Not every file system can; then the end needs space at the end.
             Ok(()) | Err(Errno::OPNOTSUPP | Errno::NOSYS) => {}
             Err(err) => return Err(err).ours(step("take the space for the exit record")),
         }
-        match rustix::fs::openat(&directory, dir::BEGUN, make | OFlags::EXCL, private) {
-            Ok(_) => {}
+        // What decides: of all shims that ever try, one makes this link.
+        match rustix::fs::linkat(&directory, dir::LOCK, &directory, dir::BEGUN, AtFlags::empty()) {
+            Ok(()) => {}
             Err(Errno::EXIST) => return Ok(Begin::Already),
             Err(err) => return Err(err).ours(step("begin")),
         }
         let listener = listen(&directory).ours(step("listen in the directory"))?;
-        Ok(Begin::First(Self { directory, listener, record: File::from(record), _lock: lock }))
+        Ok(Begin::First(Self { directory, listener, lock: File::from(lock) }))
     }
 
     pub(super) fn listener(&self) -> &OwnedFd {
         &self.listener
     }
 
-    /// Writes `exit`, whole or not at all. Whether that worked.
-    pub(super) fn record(&self, record: &ExitRecord) -> bool {
-        let Ok(bytes) = dir::encode_exit(record) else {
-            return false;
-        };
-        let written = self.record.write_all_at(&bytes, 0).is_ok();
-        written
-            && rustix::fs::renameat(&self.directory, UNFINISHED, &self.directory, dir::EXIT).is_ok()
+    /// Writes `exit`, whole or not at all.
+    pub(super) fn record(&self, record: &ExitRecord) -> Result<(), Errno> {
+        let bytes = dir::encode_exit(record).map_err(|_| Errno::INVAL)?;
+        let written = self.lock.write_all_at(&bytes, 0);
+        written.map_err(|err| Errno::from_io_error(&err).unwrap_or(Errno::IO))?;
+        rustix::fs::renameat(&self.directory, dir::LOCK, &self.directory, dir::EXIT)
     }
 
-    /// Tries again for a while: somebody may make room. The lock is held meanwhile, so nobody calls the attempt lost.
+    /// Tries again for a while where somebody may make room. The lock is held meanwhile, so that nobody calls the attempt
+    /// lost. A directory that is gone has nobody who waits for it.
     pub(super) fn record_later(&self, record: &ExitRecord) {
         const EVERY: Duration = Duration::from_secs(1);
         const TIMES_MAX: usize = 600;
         for _ in 0..TIMES_MAX {
             let _ = rustix::event::poll(&mut [], Timespec::try_from(EVERY).ok().as_ref());
-            if self.record(record) {
-                return;
+            match self.record(record) {
+                Err(Errno::NOSPC | Errno::DQUOT | Errno::NOMEM | Errno::IO) => {}
+                Ok(()) | Err(_) => return,
             }
         }
     }

@@ -58,9 +58,9 @@ fn live(mut launch: Launch, tools: &Tools<'_>, attempt: &Attempt, peers: &mut Pe
         Err(failure) => (failed(failure), None),
     };
     // The record first: whoever hears the news may look for it at once.
-    let is_recorded = attempt.record(&record);
+    let recorded = attempt.record(&record);
     peers.tell(&News::Ended(record.clone()));
-    if !is_recorded {
+    if recorded.is_err() {
         attempt.record_later(&record);
     }
     if let Some(cgroups) = cgroups {
@@ -114,8 +114,7 @@ fn begin_program(
     tools: &Tools<'_>,
     cgroups: &Cgroups,
 ) -> Result<Monitor, Failure> {
-    let log = Writer::create(&launch.attempt_dir.join(crate::dir::LOG), launch.log)
-        .ours("make the log")?;
+    let log = Writer::new(launch.attempt_dir.join(crate::dir::LOG), launch.log);
     let (stdout, program_stdout) = monitor::pipe().ours("make a pipe")?;
     let (stderr, program_stderr) = monitor::pipe().ours("make a pipe")?;
     let output = Output { stdout: program_stdout, stderr: program_stderr };
