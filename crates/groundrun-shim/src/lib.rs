@@ -6,6 +6,7 @@
 //!
 //! Every unsafe line and every system call that rustix lacks is in the module `sys`.
 
+mod clock;
 mod connection;
 pub mod dir;
 pub mod log;

@@ -10,6 +10,8 @@
 //! not yet whole is the end, for now.
 
 mod reader;
+#[cfg(test)]
+mod tests;
 mod writer;
 
 pub use reader::{LogError, Reader};

@@ -19,7 +19,8 @@ use serde::{Deserialize, Serialize};
 
 use super::{Failure, Layers, Owner, Step, init};
 use crate::{
-    protocol::{Launch, Network},
+    clock::now,
+    protocol::{Launch, Network, UnixNanos},
     seccomp::Instruction,
     sys::{self, clone::Birthplace},
 };
@@ -67,6 +68,8 @@ pub(crate) struct Output {
 /// A container whose program runs.
 #[derive(Debug)]
 pub(crate) struct Running {
+    /// When its program began, by the init's own look at the clock: the shim's comes later.
+    pub(crate) started: UnixNanos,
     /// Its init, as a pidfd.
     pub(crate) init: OwnedFd,
     /// Its root directory, readable after its end too.
@@ -94,7 +97,10 @@ pub(super) struct Plan<'shim> {
 #[derive(Debug, Serialize, Deserialize)]
 enum Report {
     /// All is done but the exec. Carries the root and `/dev`.
-    Executing,
+    Executing {
+        /// Now.
+        at: UnixNanos,
+    },
     /// It will not be the program.
     Failed(Failure),
 }
@@ -159,7 +165,7 @@ fn hear(socket: &OwnedFd, init: OwnedFd) -> Result<Running, Failure> {
     let mut executing = None;
     loop {
         match receive(socket).ours("hear the container")? {
-            Some((Report::Executing, fds)) => executing = fds,
+            Some((Report::Executing { at }, fds)) => executing = fds.map(|fds| (at, fds)),
             Some((Report::Failed(failure), _)) => {
                 reap(&init);
                 return Err(failure);
@@ -168,7 +174,7 @@ fn hear(socket: &OwnedFd, init: OwnedFd) -> Result<Running, Failure> {
         }
     }
     match executing {
-        Some([root, dev]) => Ok(Running { init, root, dev }),
+        Some((started, [root, dev])) => Ok(Running { started, init, root, dev }),
         None => Err(Failure::ours(match reap(&init) {
             Some(signal) => format!("the container was killed by signal {signal} while starting"),
             None => "the container ended while starting".to_owned(),
@@ -217,7 +223,8 @@ impl Plan<'_> {
     }
 
     pub(super) fn report_executing(&self, root: &OwnedFd, dev: &OwnedFd) -> Result<(), Failure> {
-        self.send(&Report::Executing, &[root.as_fd(), dev.as_fd()]).ours("tell the shim")
+        self.send(&Report::Executing { at: now() }, &[root.as_fd(), dev.as_fd()])
+            .ours("tell the shim")
     }
 
     fn send(&self, report: &Report, fds: &[BorrowedFd<'_>]) -> rustix::io::Result<()> {

@@ -22,8 +22,9 @@ use monitor::Monitor;
 use peers::Peers;
 
 use crate::{
+    clock::now,
     log::Writer,
-    protocol::{Cause, End, Exit, ExitRecord, Launch, News, UnixNanos},
+    protocol::{Cause, End, Exit, ExitRecord, Launch, News},
     sandbox::{self, Failure, Output, Step, Tools},
     sys,
 };
@@ -125,10 +126,4 @@ fn begin_program(
 fn failed(failure: Failure) -> ExitRecord {
     let end = End::StartFailed { whose: failure.whose, why: failure.why };
     ExitRecord { started: None, ended: now(), end }
-}
-
-/// The wall clock. A shim has nobody to pass it the time.
-fn now() -> UnixNanos {
-    let time = rustix::time::clock_gettime(rustix::time::ClockId::Realtime);
-    UnixNanos(time.tv_sec.saturating_mul(1_000_000_000).saturating_add(time.tv_nsec))
 }

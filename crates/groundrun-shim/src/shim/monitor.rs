@@ -15,11 +15,11 @@ use rustix::{
 
 use super::{
     attempt::Attempt,
-    now,
     patience::{Order, Patience},
     peers::Peers,
 };
 use crate::{
+    clock::now,
     log::{Source, Writer},
     protocol::{Cause, Exit, TERMINATION_MESSAGE_BYTES_MAX, UnixNanos, Wish},
     sandbox::{self, Running},
@@ -34,7 +34,6 @@ pub(super) struct Monitor {
     stderr: Option<OwnedFd>,
     log: Writer,
     patience: Patience,
-    started: UnixNanos,
 }
 
 /// What can be done without waiting.
@@ -68,12 +67,11 @@ impl Monitor {
             stderr: Some(stderr),
             log,
             patience: Patience::new(Instant::now(), timeout, grace),
-            started: now(),
         }
     }
 
     pub(super) fn started(&self) -> UnixNanos {
-        self.started
+        self.running.started
     }
 
     /// Watches until the program has ended and its output is in the log.

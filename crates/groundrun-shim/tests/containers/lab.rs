@@ -176,7 +176,7 @@ impl Lab {
     /// Takes the lab down; what could not be removed.
     pub(crate) fn close(&self) -> Vec<PathBuf> {
         let mut left = cgroups::remove(&self.cgroups);
-        if let Err(_) = fs::remove_dir_all(self.directory.path()) {
+        if fs::remove_dir_all(self.directory.path()).is_err() {
             left.push(self.directory.path().to_owned());
         }
         left
