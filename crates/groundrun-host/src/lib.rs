@@ -1,1 +1,26 @@
-//! (being written)
+//! The backend on this machine: cgroups, attempt directories, talking to shims, reading logs.
+//!
+//! It starts, adopts, stops and forgets attempts and says what became of them. It decides no retries, records nothing in a
+//! journal, and is not needed by what already runs: each attempt has a shim of its own that outlives the server.
+
+mod attempts;
+mod backend;
+mod book;
+mod capacity;
+pub mod cgroup;
+mod check;
+mod config;
+mod launch;
+mod logs;
+mod settle;
+mod watch;
+mod work;
+
+pub use backend::{HostBackend, OpenError};
+pub use capacity::{Share, capacity};
+pub use check::{Missing, check};
+pub use config::{
+    HostConfig, Mountable, Mounts, MountsError, Network, WritableLayer, default_cgroup,
+    default_id_base,
+};
+pub use logs::{HostLogs, LogLine, LogsError, Position, Stream};

@@ -1,4 +1,5 @@
 //! What tests of several crates share: samples, scenarios, the simulation and its checkers, the conformance suite.
 
+pub mod conformance;
 pub mod sample;
 pub mod scenario;

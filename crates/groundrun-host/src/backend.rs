@@ -1,0 +1,103 @@
+//! The backend as the engine sees it.
+
+use std::{fs, io, path::PathBuf, sync::Arc, thread::JoinHandle};
+
+use groundrun_core::port::{Action, Backend, Inbox};
+use groundrun_shim::SpawnerHandle;
+
+use crate::{
+    attempts::Attempts,
+    cgroup::{CgroupError, Cgroups},
+    config::{HostConfig, Mounts},
+    launch::HostFiles,
+    settle::Means,
+    watch::Bell,
+    work::{Shared, pass_on},
+};
+
+/// Runs attempts on this machine. Dropping it leaves them running; another one on the same data directory finds them.
+pub struct HostBackend {
+    shared: Arc<Shared>,
+    threads: Vec<JoinHandle<()>>,
+}
+
+/// The backend could not be made.
+#[derive(Debug, thiserror::Error)]
+pub enum OpenError {
+    /// The directory for attempts.
+    #[error("make a directory for attempts below {}", data_dir.display())]
+    Attempts {
+        /// Below which.
+        data_dir: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+    /// The cgroups.
+    #[error("prepare cgroups")]
+    Cgroups(#[source] CgroupError),
+    /// Descriptors or threads.
+    #[error("start the backend's threads")]
+    Threads(#[source] io::Error),
+}
+
+impl HostBackend {
+    /// Makes the backend and starts its threads. What an earlier one left without a monitor is killed and removed.
+    ///
+    /// # Errors
+    /// When the data directory, the cgroups or the threads cannot be had.
+    pub fn new(
+        config: HostConfig,
+        mounts: Arc<dyn Mounts>,
+        spawner: SpawnerHandle,
+        inbox: Arc<dyn Inbox>,
+    ) -> Result<Self, OpenError> {
+        let attempts = Attempts::open(&config.data_dir)
+            .map_err(|source| OpenError::Attempts { data_dir: config.data_dir.clone(), source })?;
+        let cgroups = Cgroups::open(&config.cgroup, &config.data_dir.join("cgroup"))
+            .map_err(OpenError::Cgroups)?;
+        let closing = Bell::new().map_err(OpenError::Threads)?;
+        let means =
+            Means { config, attempts, cgroups, mounts, spawner, host_files: host_files(), closing };
+        let shared = Arc::new(Shared::new(means, inbox).map_err(OpenError::Threads)?);
+        let threads = Shared::threads(&shared).map_err(OpenError::Threads)?;
+        Ok(Self { shared, threads })
+    }
+
+    /// The cgroups of its attempts.
+    #[must_use]
+    pub fn cgroups(&self) -> &Cgroups {
+        &self.shared.means.cgroups
+    }
+}
+
+impl Backend for HostBackend {
+    fn apply(&self, action: Action) {
+        match action {
+            Action::Start(spec) => self.shared.with_book(|book| book.start(spec)),
+            Action::Adopt(id) => self.shared.with_book(|book| book.adopt(id)),
+            Action::Stop { id, grace } => {
+                if let Some(connection) = self.shared.with_book(|book| book.stop(id, grace)) {
+                    pass_on(&connection, grace);
+                }
+            }
+            Action::Forget(id) => self.shared.with_book(|book| book.forget(id)),
+            Action::Discard(execution) => self.shared.with_book(|book| book.discard(execution)),
+        }
+    }
+}
+
+impl Drop for HostBackend {
+    fn drop(&mut self) {
+        self.shared.close();
+        for thread in self.threads.drain(..) {
+            // A thread that panicked has said so already.
+            let _ = thread.join();
+        }
+    }
+}
+
+/// A machine without them gives tasks empty ones.
+fn host_files() -> HostFiles {
+    let read = |path: &str| fs::read_to_string(path).unwrap_or_default();
+    HostFiles { resolv_conf: read("/etc/resolv.conf"), hosts: read("/etc/hosts") }
+}

@@ -1,0 +1,383 @@
+//! The cgroups of attempts: where they are, what bounds them, and how one is killed and seen empty.
+//!
+//! Version 1 and version 2 differ in names and in how all of a group is killed; both are behind [`Cgroups`]. A group is
+//! made, joined and measured by the attempt's shim; this module tells it how, and cleans up after a shim that died.
+
+mod kill;
+mod layout;
+mod v1;
+mod v2;
+
+use std::{
+    fs, io,
+    path::{Path, PathBuf},
+    str::FromStr,
+    time::Duration,
+};
+
+use groundrun_core::{id::AttemptId, port::Limits};
+use groundrun_shim::protocol::{Cgroup, Counter};
+
+use self::{
+    layout::Layout,
+    v1::{Parent, V1},
+    v2::V2,
+};
+
+/// Period over which a share of CPU is counted: the kernel's default, short enough that a throttled task does not stall
+/// for long.
+const CPU_PERIOD_US: u64 = 100_000;
+
+/// The kernel refuses a quota below one millisecond.
+const CPU_QUOTA_MIN_US: u64 = 1_000;
+
+/// Processes and threads of one attempt. A fork bomb stays inside; a thread pool per core of a large machine fits.
+const PIDS_MAX: u64 = 32_768;
+
+/// Where attempts are put, and how their limits are said.
+#[derive(Clone, Debug)]
+pub struct Cgroups {
+    hierarchy: Hierarchy,
+    ceiling: Ceiling,
+    pids_max: u64,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Hierarchy {
+    V1(V1),
+    V2(V2),
+}
+
+/// What bounds everything of ours from above.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Ceiling {
+    /// Thousandths of a CPU; absent when unbounded.
+    pub cpu_millis: Option<u64>,
+    /// Bytes; absent when unbounded.
+    pub memory_bytes: Option<u64>,
+}
+
+/// All there is to know about the cgroup of one attempt, as its shim is told.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct AttemptCgroup {
+    /// One per hierarchy, in the order of joining.
+    pub groups: Vec<Cgroup>,
+    /// Out-of-memory kills so far.
+    pub oom_kills: Counter,
+    /// Peak of memory use in bytes.
+    pub memory_peak: Counter,
+}
+
+/// Why cgroups cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum CgroupError {
+    /// The kernel's own tables could not be read.
+    #[error("read {file}")]
+    Read {
+        /// Which.
+        file: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+    /// No hierarchy has these.
+    #[error("no cgroup hierarchy has the controller {}", missing.join(", "))]
+    NotMounted {
+        /// Controllers.
+        missing: Vec<&'static str>,
+    },
+    /// They are not handed down to us.
+    #[error("{} does not offer the controller {}", dir.display(), missing.join(", "))]
+    NoController {
+        /// Controllers.
+        missing: Vec<&'static str>,
+        /// Where.
+        dir: PathBuf,
+    },
+    /// The parent directory could not be made.
+    #[error("make the cgroup {}", dir.display())]
+    Make {
+        /// Which.
+        dir: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+    /// Controllers could not be enabled for children.
+    #[error("hand controllers down from {}", dir.display())]
+    HandDown {
+        /// From where.
+        dir: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+    /// The place could not be written down for the next server.
+    #[error("remember the cgroup's place in {}", file.display())]
+    Remember {
+        /// Where.
+        file: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+    /// Processes are still there after the bound.
+    #[error("{} still has processes {}s after SIGKILL", dir.display(), waited.as_secs())]
+    NotEmpty {
+        /// Which.
+        dir: PathBuf,
+        /// How long was waited.
+        waited: Duration,
+    },
+    /// Its processes could not be signalled or listed.
+    #[error("kill what is in {}", dir.display())]
+    Kill {
+        /// Which.
+        dir: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+}
+
+impl Cgroups {
+    /// Finds or makes our parent cgroup `name`.
+    ///
+    /// A server that starts in another session has another cgroup of its own, but must find the attempts of the one
+    /// before: the place is therefore remembered in the file `remembered`, and stays while it exists.
+    ///
+    /// # Errors
+    /// When a controller is missing or the parent cannot be made.
+    pub fn open(name: &str, remembered: &Path) -> Result<Self, CgroupError> {
+        let hierarchy = match recall(remembered) {
+            Some(hierarchy) => hierarchy,
+            None => make(name)?,
+        };
+        for dir in hierarchy.parents() {
+            fs::create_dir_all(dir)
+                .map_err(|source| CgroupError::Make { dir: dir.to_owned(), source })?;
+        }
+        write_down(remembered, &hierarchy)
+            .map_err(|source| CgroupError::Remember { file: remembered.to_owned(), source })?;
+        let ceiling = match &hierarchy {
+            Hierarchy::V1(v1) => v1.ceiling(),
+            Hierarchy::V2(v2) => v2.ceiling(),
+        };
+        let pid_max =
+            text(Path::new("/proc/sys/kernel/pid_max")).and_then(|text| text.parse().ok());
+        Ok(Self { hierarchy, ceiling, pids_max: pids_max(pid_max) })
+    }
+
+    /// What the cgroup of `id` is, under `limits`.
+    #[must_use]
+    pub fn attempt(&self, id: AttemptId, limits: Limits) -> AttemptCgroup {
+        let name = name(id);
+        match &self.hierarchy {
+            Hierarchy::V1(v1) => v1.attempt(&name, limits, self.pids_max, self.ceiling),
+            Hierarchy::V2(v2) => v2.attempt(&name, limits, self.pids_max),
+        }
+    }
+
+    /// What bounds all attempts together.
+    #[must_use]
+    pub fn ceiling(&self) -> Ceiling {
+        self.ceiling
+    }
+
+    /// Kills all of an attempt's processes and returns once none is left and its directories are gone.
+    ///
+    /// # Errors
+    /// When a process outlives SIGKILL for `wait` (uninterruptible I/O), or the kernel refuses.
+    pub fn kill(&self, id: AttemptId, wait: Duration) -> Result<(), CgroupError> {
+        kill::all(&self.dirs(id), wait)
+    }
+
+    /// Attempts whose directories are there, in no order.
+    #[must_use]
+    pub fn present(&self) -> Vec<AttemptId> {
+        let parents = self.hierarchy.parents();
+        let entries = parents.into_iter().filter_map(|dir| fs::read_dir(dir).ok()).flatten();
+        let mut found: Vec<AttemptId> =
+            entries.filter_map(|entry| id(entry.ok()?.file_name().to_str()?)).collect();
+        found.sort_unstable();
+        found.dedup();
+        found
+    }
+
+    /// Removes our parent, if no attempt is in it any more. For a private server that leaves nothing behind.
+    pub fn remove(&self) -> io::Result<()> {
+        self.hierarchy.parents().into_iter().try_for_each(|dir| match fs::remove_dir(dir) {
+            Err(err) if err.kind() == io::ErrorKind::NotFound => Ok(()),
+            done => done,
+        })
+    }
+
+    /// In the order of killing, which is the reverse of that of joining.
+    fn dirs(&self, id: AttemptId) -> Vec<PathBuf> {
+        let name = name(id);
+        self.hierarchy.parents().into_iter().rev().map(|parent| parent.join(&name)).collect()
+    }
+}
+
+impl Hierarchy {
+    /// Our parent in each hierarchy, each once.
+    fn parents(&self) -> Vec<&Path> {
+        match self {
+            Self::V1(v1) => v1.parents().into_iter().map(|parent| parent.dir.as_path()).collect(),
+            Self::V2(v2) => vec![&v2.parent],
+        }
+    }
+}
+
+#[cfg(test)]
+impl AttemptCgroup {
+    /// One line per setting, for comparison.
+    fn lines(&self) -> Vec<String> {
+        let line = |group: &Cgroup| {
+            let dir = group.path.display().to_string();
+            group
+                .settings
+                .iter()
+                .map(move |(file, value)| format!("{dir} {file}={value}"))
+                .collect()
+        };
+        self.groups.iter().flat_map(|group| -> Vec<String> { line(group) }).collect()
+    }
+}
+
+/// `{execution}.{task}-{attempt}`: one level, so that one `rmdir` per hierarchy removes it.
+fn name(id: AttemptId) -> String {
+    format!("{}.{}-{}", id.execution, id.task, id.attempt)
+}
+
+fn id(name: &str) -> Option<AttemptId> {
+    AttemptId::from_str(&name.replacen('.', "/", 1)).ok()
+}
+
+/// Quota and period in microseconds.
+fn cpu_quota(millis: u64) -> (u64, u64) {
+    ((millis.saturating_mul(CPU_PERIOD_US) / 1000).max(CPU_QUOTA_MIN_US), CPU_PERIOD_US)
+}
+
+/// At most half of what the machine has, so that one attempt cannot take them all.
+fn pids_max(machine: Option<u64>) -> u64 {
+    machine.map_or(PIDS_MAX, |all| PIDS_MAX.min(all / 2))
+}
+
+/// Whether this machine has what attempts need. Changes nothing.
+///
+/// # Errors
+/// Names the controllers that are missing.
+pub(crate) fn probe() -> Result<(), CgroupError> {
+    match layout()? {
+        Layout::V1(_) => Ok(()),
+        Layout::V2(place) => v2::offers(&place.mount),
+    }
+}
+
+fn layout() -> Result<Layout, CgroupError> {
+    let read = |file: &str| {
+        fs::read_to_string(file)
+            .map_err(|source| CgroupError::Read { file: PathBuf::from(file), source })
+    };
+    Layout::parse(&read("/proc/self/mountinfo")?, &read("/proc/self/cgroup")?)
+        .map_err(|missing| CgroupError::NotMounted { missing })
+}
+
+/// Makes our parent afresh, from where this process is.
+fn make(name: &str) -> Result<Hierarchy, CgroupError> {
+    Ok(match layout()? {
+        Layout::V1(places) => {
+            let [memory, cpu, pids] = places
+                .map(|place| Parent { dir: place.own.join(name), controllers: place.controllers });
+            Hierarchy::V1(V1 { memory, cpu, pids })
+        }
+        Layout::V2(place) => Hierarchy::V2(V2::make(&place, name)?),
+    })
+}
+
+/// The place of an earlier server, if something of it still exists.
+fn recall(remembered: &Path) -> Option<Hierarchy> {
+    let hierarchy = parsed(&fs::read_to_string(remembered).ok()?)?;
+    hierarchy.parents().into_iter().any(Path::is_dir).then_some(hierarchy)
+}
+
+fn write_down(remembered: &Path, hierarchy: &Hierarchy) -> io::Result<()> {
+    let new = remembered.with_extension("new");
+    fs::write(&new, written(hierarchy))?;
+    fs::rename(new, remembered)
+}
+
+/// A version, then one line per parent: its controllers and its path.
+fn written(hierarchy: &Hierarchy) -> String {
+    match hierarchy {
+        Hierarchy::V1(V1 { memory, cpu, pids }) => {
+            let line =
+                |parent: &Parent| format!("{} {}\n", parent.controllers, parent.dir.display());
+            format!("1\n{}{}{}", line(memory), line(cpu), line(pids))
+        }
+        Hierarchy::V2(V2 { parent }) => format!("2\n{}\n", parent.display()),
+    }
+}
+
+fn parsed(text: &str) -> Option<Hierarchy> {
+    let parent = |line: &str| {
+        let (controllers, dir) = line.split_once(' ')?;
+        Some(Parent { controllers: controllers.to_owned(), dir: dir.into() })
+    };
+    match text.lines().collect::<Vec<&str>>().as_slice() {
+        ["1", memory, cpu, pids] => Some(Hierarchy::V1(V1 {
+            memory: parent(memory)?,
+            cpu: parent(cpu)?,
+            pids: parent(pids)?,
+        })),
+        ["2", dir] => Some(Hierarchy::V2(V2 { parent: dir.into() })),
+        _ => None,
+    }
+}
+
+/// A small file's text without the newline at its end; `None` when it cannot be read.
+fn text(file: &Path) -> Option<String> {
+    fs::read_to_string(file).ok().map(|text| text.trim_end().to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn attempt_id() -> AttemptId {
+        "f81d4fae-7dec-11d0-a765-00a0c91e6bf6/12-3".parse().expect("it is an id")
+    }
+
+    #[test]
+    fn an_attempt_is_found_again_by_the_name_of_its_directory() {
+        assert_eq!(id(&name(attempt_id())), Some(attempt_id()));
+        assert_eq!(id("groundrun-server"), None);
+    }
+
+    #[test]
+    fn a_quota_is_never_below_what_the_kernel_takes() {
+        assert_eq!(cpu_quota(1000), (100_000, 100_000));
+        assert_eq!(cpu_quota(80), (8_000, 100_000));
+        assert_eq!(cpu_quota(1), (1_000, 100_000));
+    }
+
+    #[test]
+    fn one_attempt_cannot_take_all_pids_of_a_small_machine() {
+        assert_eq!(pids_max(Some(32_768)), 16_384);
+        assert_eq!(pids_max(Some(4_194_304)), 32_768);
+        assert_eq!(pids_max(None), 32_768);
+    }
+
+    #[test]
+    fn a_remembered_place_is_read_back_and_nonsense_is_not() {
+        let parent =
+            |name: &str| Parent { controllers: name.into(), dir: Path::new("/a b").join(name) };
+        let v1 = Hierarchy::V1(V1 {
+            memory: parent("memory"),
+            cpu: parent("cpu,cpuacct"),
+            pids: parent("pids"),
+        });
+        let v2 = Hierarchy::V2(V2 { parent: "/sys/fs/cgroup/g".into() });
+        for hierarchy in [v1, v2] {
+            assert_eq!(parsed(&written(&hierarchy)), Some(hierarchy));
+        }
+        assert_eq!(parsed("1\n/only\n"), None);
+        assert_eq!(parsed(""), None);
+    }
+}

@@ -1,0 +1,147 @@
+//! Reads what attempts wrote, while they run and after.
+
+use std::{
+    io,
+    num::NonZeroUsize,
+    path::{Path, PathBuf},
+};
+
+use groundrun_core::id::AttemptId;
+use groundrun_shim::{
+    dir,
+    log::{LogError, Reader, Source},
+};
+use jiff::Timestamp;
+
+/// Text read at once: a reader holds no more than this and one line, whatever it asks for.
+const BATCH_BYTES_MAX: usize = 4 << 20;
+
+/// The logs of all attempts below one data directory.
+#[derive(Clone, Debug)]
+pub struct HostLogs {
+    attempts: PathBuf,
+}
+
+/// Between two lines of one attempt's log. The default is the start.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Position {
+    /// Bytes of the file before it.
+    pub offset: u64,
+    /// Lines before it.
+    pub line: u64,
+}
+
+/// One line of an attempt's output.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LogLine {
+    /// When its first byte was read from the program.
+    pub at: Timestamp,
+    /// Where it came from.
+    pub stream: Stream,
+    /// Without the newline; what is not UTF-8 is replaced.
+    pub text: String,
+    /// Number of the line in its attempt, from 0.
+    pub sequence: u64,
+}
+
+/// Where a line came from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Stream {
+    /// Standard output.
+    Stdout,
+    /// Standard error.
+    Stderr,
+    /// The attempt's monitor: what was dropped.
+    Note,
+}
+
+/// A log could not be read.
+#[derive(Debug, thiserror::Error)]
+#[error("read the log of attempt {id}")]
+pub struct LogsError {
+    /// Whose.
+    pub id: AttemptId,
+    /// Why.
+    #[source]
+    pub err: LogError,
+}
+
+impl HostLogs {
+    /// Of the server whose data is in `data_dir`.
+    #[must_use]
+    pub fn new(data_dir: &Path) -> Self {
+        Self { attempts: data_dir.join("attempts") }
+    }
+
+    /// At most `most` lines after `from`, in order, and where to read on. Fewer when the log ends, for now, or the lines
+    /// are long; an attempt without a log has no lines.
+    ///
+    /// # Errors
+    /// When the log is there but cannot be read.
+    pub fn read(
+        &self,
+        id: AttemptId,
+        from: Position,
+        most: NonZeroUsize,
+    ) -> Result<(Vec<LogLine>, Position), LogsError> {
+        let file = self.attempts.join(id.to_string()).join(dir::LOG);
+        match read(&file, from, most) {
+            Err(LogError::Io(err)) if err.kind() == io::ErrorKind::NotFound => {
+                Ok((Vec::new(), from))
+            }
+            done => done.map_err(|err| LogsError { id, err }),
+        }
+    }
+}
+
+fn read(
+    file: &Path,
+    from: Position,
+    most: NonZeroUsize,
+) -> Result<(Vec<LogLine>, Position), LogError> {
+    let mut reader = Reader::open(file, from.offset)?;
+    let (mut lines, mut bytes, mut next) = (Vec::new(), 0, from);
+    while lines.len() < most.get() && bytes < BATCH_BYTES_MAX {
+        let Some(line) = reader.next_line()? else { break };
+        bytes += line.text.len();
+        lines.push(LogLine {
+            at: line.at.into(),
+            stream: match line.source {
+                Source::Stdout => Stream::Stdout,
+                Source::Stderr => Stream::Stderr,
+                Source::Note => Stream::Note,
+            },
+            text: String::from_utf8(line.text)
+                .unwrap_or_else(|err| String::from_utf8_lossy(err.as_bytes()).into_owned()),
+            sequence: next.line,
+        });
+        next = Position { offset: reader.offset(), line: next.line + 1 };
+    }
+    Ok((lines, next))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_attempt_without_a_log_has_no_lines() {
+        let data = tempfile::tempdir().expect("a directory");
+        let id = "f81d4fae-7dec-11d0-a765-00a0c91e6bf6/0-0".parse().expect("it is an id");
+        let logs = HostLogs::new(data.path());
+        let read = logs.read(id, Position::default(), NonZeroUsize::MIN).expect("it is read");
+        assert_eq!(read, (Vec::new(), Position::default()));
+    }
+
+    #[test]
+    fn a_file_that_is_no_log_is_an_error() {
+        let data = tempfile::tempdir().expect("a directory");
+        let id: AttemptId =
+            "f81d4fae-7dec-11d0-a765-00a0c91e6bf6/0-0".parse().expect("it is an id");
+        let dir = data.path().join("attempts").join(id.to_string());
+        std::fs::create_dir_all(&dir).expect("it is made");
+        std::fs::write(dir.join(dir::LOG), "no log, but long enough").expect("it is written");
+        let logs = HostLogs::new(data.path());
+        assert!(logs.read(id, Position::default(), NonZeroUsize::MIN).is_err());
+    }
+}

@@ -1,0 +1,53 @@
+//! The conformance suite against this machine, for real: as root, each scenario in a process of its own.
+//!
+//! A process of its own, because a spawner is forked before any thread exists; with a data directory, a parent cgroup and
+//! spawners of its own, and with a look at what it left over at the end.
+
+mod place;
+
+use std::process::{Command, ExitCode};
+
+use libtest_mimic::{Arguments, Failed, Trial};
+use testkit::conformance::{Scenario, scenarios};
+
+/// In front of the name of the one scenario that a child process plays.
+const PLAY: &str = "--play";
+
+fn main() -> ExitCode {
+    let arguments: Vec<String> = std::env::args().collect();
+    if let [_, flag, name] = arguments.as_slice()
+        && flag == PLAY
+    {
+        play(name);
+        return ExitCode::SUCCESS;
+    }
+    let trials = scenarios().into_iter().map(|(name, _)| Trial::test(name, move || in_child(name)));
+    libtest_mimic::run(&Arguments::from_args(), trials.collect()).exit_code()
+}
+
+fn in_child(name: &str) -> Result<(), Failed> {
+    let program = std::env::current_exe()?;
+    let output = Command::new(program).args([PLAY, name]).output()?;
+    if output.status.success() {
+        return Ok(());
+    }
+    Err(format!(
+        "{}\n{}{}",
+        output.status,
+        String::from_utf8_lossy(&output.stdout),
+        String::from_utf8_lossy(&output.stderr)
+    )
+    .into())
+}
+
+fn play(name: &str) {
+    let missing = groundrun_host::check();
+    assert!(missing.is_empty(), "tasks cannot run here: {missing:?}");
+    let (_, scenario): Scenario = scenarios()
+        .into_iter()
+        .find(|(known, _)| *known == name)
+        .unwrap_or_else(|| panic!("no scenario {name:?}"));
+    let mut place = place::HostPlace::new();
+    scenario(&mut place);
+    place.close();
+}
