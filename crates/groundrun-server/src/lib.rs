@@ -1,1 +1,36 @@
-//! (being written)
+//! The HTTP front: decode, admit, commit, encode; and the query of logs.
+//!
+//! A request goes `serve` → `guard` → `router` → a handler and ends when its row is on disk. The engine sees it there:
+//! **the front never calls the engine or a backend.** `router` lists every route; each method has a file of its own
+//! below `jobs`, `executions`, `tasks`, `iam`, `logs`, `platform`.
+//!
+//! ```text
+//! Server::bind(ServerConfig, Store, Arc<dyn Logs>, World) -> Result<BoundServer, BindError>
+//! bound.local_addr() · bound.serve(stop)
+//! ```
+
+mod app;
+mod call;
+mod config;
+mod error;
+mod executions;
+mod fields;
+mod guard;
+mod health;
+mod iam;
+mod jobs;
+mod list;
+mod logs;
+mod place;
+mod platform;
+mod query;
+mod reply;
+mod router;
+mod serve;
+mod tasks;
+
+pub use app::{Clock, Random, World};
+pub use config::{ConfigError, PROXY_NAME, ServerConfig, Token};
+pub use logs::{LogLine, LogPosition, Logs, Stream};
+pub use place::Projects;
+pub use serve::{BindError, BoundServer, Server};

@@ -1,0 +1,59 @@
+//! `namespaces.executions.list`: newest first.
+
+use std::sync::Arc;
+
+use axum::extract::State;
+use groundrun_api::selector::{Requirement, Selector};
+use groundrun_core::render;
+
+use super::SERVING_STATE;
+use crate::{
+    app::App,
+    call::{At, Call},
+    error::Outcome,
+    list::{LIST, Page, Place, Room, Wanted},
+    reply,
+};
+
+/// Kept of one job; clients that want more follow `continue`.
+const LIMIT_DEFAULT: usize = 1000;
+
+pub(crate) async fn list(
+    State(app): State<Arc<App>>,
+    At(project): At<String>,
+    call: Call,
+) -> Outcome {
+    let shape = call.shape(&LIST)?;
+    let mut wanted = Wanted::read(&call, LIMIT_DEFAULT)?;
+    let own = take_own(&mut wanted.selector);
+    let place = app.place(&project, call.regions.one())?;
+    let region = call.regions.only().map(str::to_owned);
+    let text = app
+        .read(move |view| {
+            let mut page = Page::new("ExecutionsList", wanted.limit);
+            let from = Place { project: &place.scope.project, region: region.as_deref() };
+            let next = wanted.walk(
+                &mut page,
+                from,
+                |query| view.executions(query),
+                |page, execution| {
+                    if !own.matches(&render::execution_labels(execution)) {
+                        return Ok(Room::Left);
+                    }
+                    page.push(&render::execution(execution, &place.context))
+                },
+            )?;
+            Ok(page.finish(next.as_deref()))
+        })
+        .await?;
+    reply::written(text, &shape)
+}
+
+/// Moves out what the store cannot select by.
+fn take_own(selector: &mut Selector) -> Selector {
+    let is_own = |requirement: &Requirement| requirement.key == SERVING_STATE;
+    let all = std::mem::take(&mut selector.requirements);
+    let (own, others) = all.into_iter().partition(is_own);
+    selector.requirements = others;
+    Selector { requirements: own }
+}

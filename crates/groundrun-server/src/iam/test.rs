@@ -1,0 +1,38 @@
+//! `projects.locations.jobs.testIamPermissions`: nothing is enforced yet, so whoever may call has them all.
+
+use std::sync::Arc;
+
+use axum::extract::State;
+use groundrun_api::{ApiError, FieldViolation, v1};
+
+use super::{Path, find, place};
+use crate::{
+    app::App,
+    call::{At, Call},
+    error::Outcome,
+    reply,
+};
+
+pub(crate) async fn test(
+    State(app): State<Arc<App>>,
+    At((project, region, name)): At<Path>,
+    call: Call,
+) -> Outcome {
+    let shape = call.shape(&[])?;
+    let v1::TestIamPermissionsRequest { permissions } = call.message(&app).await?;
+    let wild = permissions.iter().enumerate().filter(|(_, permission)| permission.contains('*'));
+    let faults: Vec<FieldViolation> = wild
+        .map(|(index, _)| {
+            FieldViolation::new(
+                format!("permissions[{index}]"),
+                "Permissions with wildcards are not allowed.",
+            )
+        })
+        .collect();
+    if !faults.is_empty() {
+        return Err(ApiError::invalid(faults).into());
+    }
+    let place = place(&app, &project, &region)?;
+    app.read(move |view| Ok(find(view, &name, &place)??)).await?;
+    reply::json(&v1::TestIamPermissionsResponse { permissions }, &shape)
+}

@@ -1,0 +1,73 @@
+//! `namespaces.jobs.replaceJob`: the whole document in the place of the job.
+
+use std::sync::Arc;
+
+use axum::extract::State;
+use groundrun_api::v1;
+use groundrun_core::{
+    admit::{self, Replacement},
+    record::{Author, Job, Readiness, ReadinessState},
+    render,
+};
+use groundrun_store::WriteError;
+use jiff::Timestamp;
+
+use super::{Path, author, find, readiness, shown};
+use crate::{
+    app::App,
+    call::{At, Call},
+    error::Outcome,
+    query::{Parameter::Taken, Run},
+    reply,
+};
+
+pub(crate) async fn replace(
+    State(app): State<Arc<App>>,
+    At((project, name)): At<Path>,
+    call: Call,
+) -> Outcome {
+    let shape = call.shape(&[Taken("dryRun")])?;
+    let run = call.query.dry_run()?;
+    let place = app.place(&project, call.regions.one())?;
+    let document: v1::Job = call.message(&app).await?;
+    let (author, now) = (author(&app, None), app.now());
+    let answer = match run {
+        Run::Dry => {
+            app.read(move |view| {
+                let old = find(view, &name, &place)??;
+                let replacement = admit::replacement(&old, document, &place.context)?;
+                Ok(shown(view, &replaced(old, replacement, author, now), &place)?)
+            })
+            .await?
+        }
+        Run::Real => {
+            let watcher = app.store.watch();
+            let (job, place) = app
+                .write(move |tx| {
+                    let old = find(tx, &name, &place)?.map_err(WriteError::Refused)?;
+                    let replacement = admit::replacement(&old, document, &place.context)
+                        .map_err(WriteError::Refused)?;
+                    let mut job = replaced(old, replacement, author, now);
+                    let labels = render::job_labels(&job);
+                    tx.update_job(&mut job, &labels)?;
+                    Ok((job, place))
+                })
+                .await?;
+            let job = readiness::settled(&app, watcher, job).await?;
+            app.read(move |view| Ok(shown(view, &job, &place)?)).await?
+        }
+    };
+    reply::json(&answer, &shape)
+}
+
+/// Another generation is checked again; without one, what is known of the job stays.
+fn replaced(old: Job, replacement: Replacement, author: Author, now: Timestamp) -> Job {
+    let Replacement { labels, annotations, spec, generation } = replacement;
+    let readiness = if generation == old.generation {
+        old.readiness
+    } else {
+        Readiness { generation, since: now, state: ReadinessState::Checking }
+    };
+    let author = Author { creator: old.author.creator, ..author };
+    Job { generation, updated: now, labels, annotations, author, spec, readiness, ..old }
+}

@@ -1,0 +1,17 @@
+//! `POST /v2/entries:list` of Cloud Logging, over what tasks wrote and how their attempts ended.
+//!
+//! `list` reads the request and fills a page; `sources` finds the executions that the filter leaves; `tree` opens them,
+//! their attempts and their logs as `merge` asks for them; `entry` gives a line its form.
+
+mod entry;
+mod list;
+mod merge;
+mod reading;
+mod seam;
+mod sources;
+mod structured;
+mod token;
+mod tree;
+
+pub(crate) use list::list;
+pub use seam::{LogLine, LogPosition, Logs, Stream};

@@ -1,0 +1,134 @@
+//! Opens what the merge asks for: of an execution its attempts, of an attempt its log and what the service says of it.
+
+use std::sync::Arc;
+
+use groundrun_api::{ApiError, logging::Order, v1};
+use groundrun_core::{
+    id::AttemptId,
+    record::{Attempt, Execution},
+    render,
+};
+use groundrun_store::Store;
+use jiff::Timestamp;
+
+use super::{
+    entry::Line,
+    merge::{Log, Opened, Position, Tree},
+    reading::{self, Span},
+    seam::Logs,
+    sources::{Source, end},
+};
+use crate::error::{Outcome, Refusal};
+
+/// The records and logs that a list is of.
+pub(super) struct Records {
+    pub(super) store: Store,
+    pub(super) logs: Arc<dyn Logs>,
+    pub(super) order: Order,
+    pub(super) span: Span,
+    /// Only of this task.
+    pub(super) task: Option<u32>,
+}
+
+/// What can be opened.
+pub(super) enum Branch {
+    Execution(Arc<Source>),
+    Attempt { of: Arc<Source>, spec: Arc<v1::ExecutionSpec>, id: AttemptId },
+}
+
+/// A line and where it is from.
+pub(super) type Found = (Arc<Source>, Line);
+
+impl Records {
+    /// The bound of something whose lines are within `span`.
+    pub(super) fn bound(&self, (since, until): (Timestamp, Timestamp)) -> Position {
+        let at = match self.order {
+            Order::OldestFirst => since.max(self.span.since),
+            Order::NewestFirst => until.min(self.span.until),
+        };
+        Position::bound(at, self.order)
+    }
+
+    fn attempts(&self, of: &Arc<Source>) -> Outcome<Vec<(Position, Branch)>> {
+        let tasks = match self.task {
+            Some(task) => task..task.saturating_add(1),
+            None => 0..u32::MAX,
+        };
+        let mut spans = Vec::new();
+        let execution = self.store.read(|view| {
+            view.attempts(of.uid, tasks, |attempt| spans.push((attempt.id, span(&attempt))))?;
+            Outcome::Ok(view.execution_by_uid(of.uid)?)
+        })?;
+        // Deleted and reaped meanwhile: then it has no logs any more.
+        let Some(Execution { spec, .. }) = execution else { return Ok(Vec::new()) };
+        let meets = |(_, (since, until)): &(AttemptId, (Timestamp, Timestamp))| {
+            *since <= self.span.until && self.span.since <= *until
+        };
+        let branch = |(id, span)| {
+            let branch = Branch::Attempt { of: Arc::clone(of), spec: Arc::clone(&spec), id };
+            (self.bound(span), branch)
+        };
+        Ok(spans.into_iter().filter(meets).map(branch).collect())
+    }
+
+    fn written(&self, of: &Arc<Source>, id: AttemptId) -> Outcome<Log<Found, Refusal>> {
+        let failed = move |error: std::io::Error| {
+            tracing::error!(%id, %error, "a log cannot be read");
+            Refusal(ApiError::internal(format_args!("reading the log of attempt {id}: {error}")))
+        };
+        let lines = reading::lines(&self.logs, id, self.span, self.order).map_err(failed)?;
+        let of = Arc::clone(of);
+        Ok(Box::new(lines.map(move |line| {
+            let line = line.map_err(failed)?;
+            let position = Position::of(id, line.at, line.sequence);
+            Ok((position, (Arc::clone(&of), Line::Task(line))))
+        })))
+    }
+
+    /// What the service says comes after all that the task wrote at the same time.
+    fn said(
+        &self,
+        of: &Arc<Source>,
+        spec: &v1::ExecutionSpec,
+        id: AttemptId,
+    ) -> Outcome<Log<Found, Refusal>> {
+        let attempts =
+            self.store.read(|view| Outcome::Ok(view.attempts_of_task(id.execution, id.task)?))?;
+        let task = spec.template.as_ref().and_then(|template| template.spec.as_ref());
+        let attempt = attempts.iter().find(|attempt| attempt.id == id);
+        let said = attempt.zip(task).map(|(attempt, task)| render::system_log(attempt, task));
+        let said = said.unwrap_or_default();
+        let first = u64::MAX - said.len() as u64;
+        let mut lines: Vec<_> = (first..)
+            .zip(said)
+            .filter(|(_, line)| self.span.since <= line.at && line.at <= self.span.until)
+            .map(|(sequence, line)| {
+                Ok((Position::of(id, line.at, sequence), (Arc::clone(of), Line::System(line))))
+            })
+            .collect();
+        if self.order == Order::NewestFirst {
+            lines.reverse();
+        }
+        Ok(Box::new(lines.into_iter()))
+    }
+}
+
+impl Tree for Records {
+    type Branch = Branch;
+    type Line = Found;
+    type Error = Refusal;
+
+    fn open(&mut self, branch: Branch) -> Outcome<Opened<Self>> {
+        match branch {
+            Branch::Execution(of) => Ok(Opened { branches: self.attempts(&of)?, logs: Vec::new() }),
+            Branch::Attempt { of, spec, id } => {
+                let logs = vec![self.written(&of, id)?, self.said(&of, &spec, id)?];
+                Ok(Opened { branches: Vec::new(), logs })
+            }
+        }
+    }
+}
+
+fn span(attempt: &Attempt) -> (Timestamp, Timestamp) {
+    (attempt.intended, end(attempt.ended.as_ref().map(|(at, _)| *at)))
+}

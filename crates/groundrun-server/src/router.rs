@@ -1,0 +1,143 @@
+//! Every route on one screen. A verb is what follows the last colon of a path.
+
+use std::sync::Arc;
+
+use axum::{
+    Router,
+    extract::State,
+    http::{Method, Uri},
+    response::Response,
+    routing::{get, post},
+};
+
+use crate::{
+    app::App,
+    call::{At, Call},
+    error::{Outcome, Refusal},
+    executions, health, iam, jobs, logs, platform, tasks,
+};
+
+/// Answered to anyone, without credentials and under any name: they tell nothing but that we are here.
+pub(crate) const HEALTH: [&str; 2] = ["/healthz", "/readyz"];
+
+/// Google's answer to a path that no method has.
+const NO_METHOD: &str = "Method not found.";
+
+#[rustfmt::skip]
+pub(crate) fn routes(app: Arc<App>) -> Router {
+    Router::new()
+        .route("/healthz", get(health::alive))
+        .route("/readyz", get(health::ready))
+
+        // run.googleapis.com/v1
+        .route("/apis/run.googleapis.com/v1/namespaces/{project}/jobs", get(jobs::list).post(jobs::create))
+        .route("/apis/run.googleapis.com/v1/namespaces/{project}/jobs/{job}",
+            get(jobs::get).put(jobs::replace).delete(jobs::delete).post(job_verb))
+        .route("/apis/run.googleapis.com/v1/namespaces/{project}/executions", get(executions::list))
+        .route("/apis/run.googleapis.com/v1/namespaces/{project}/executions/{execution}",
+            get(executions::get).delete(executions::delete).post(execution_verb))
+        .route("/apis/run.googleapis.com/v1/namespaces/{project}/tasks", get(tasks::list))
+        .route("/apis/run.googleapis.com/v1/namespaces/{project}/tasks/{task}", get(tasks::get))
+        .route("/v1/projects/{project}/locations", get(platform::locations))
+        .route("/v1/projects/{project}/locations/{region}/jobs/{job}", get(iam_read).post(iam_verb))
+
+        // cloudresourcemanager.googleapis.com/v1, serviceusage.googleapis.com/v1, logging.googleapis.com/v2
+        .route("/v1/projects/{project}", get(platform::project))
+        .route("/v1/projects/{project}/services/{service}", get(platform::service))
+        .route("/v1/projects/{project}/services:batchEnable", post(platform::enable))
+        .route("/v2/entries:list", post(logs::list))
+
+        .fallback(unknown)
+        .method_not_allowed_fallback(unknown)
+        .with_state(app)
+        .layer(tower_http::decompression::RequestDecompressionLayer::new())
+        .layer(tower_http::compression::CompressionLayer::new().quality(tower_http::CompressionLevel::Fastest))
+}
+
+async fn job_verb(
+    app: State<Arc<App>>,
+    At((project, job)): At<(String, String)>,
+    call: Call,
+) -> Outcome {
+    match split_verb(&job) {
+        Some((job, "run")) => jobs::run(app, At((project, job.to_owned())), call).await,
+        _ => Err(Refusal::not_found(NO_METHOD)),
+    }
+}
+
+async fn execution_verb(
+    app: State<Arc<App>>,
+    At((project, execution)): At<(String, String)>,
+    call: Call,
+) -> Outcome {
+    match split_verb(&execution) {
+        Some((name, "cancel")) => {
+            executions::cancel(app, At((project, name.to_owned())), call).await
+        }
+        _ => Err(Refusal::not_found(NO_METHOD)),
+    }
+}
+
+async fn iam_read(
+    app: State<Arc<App>>,
+    At((project, region, job)): At<(String, String, String)>,
+    call: Call,
+) -> Outcome {
+    match split_verb(&job) {
+        Some((job, "getIamPolicy")) => {
+            iam::get(app, At((project, region, job.to_owned())), call).await
+        }
+        _ => Err(Refusal::not_found(NO_METHOD)),
+    }
+}
+
+async fn iam_verb(
+    app: State<Arc<App>>,
+    At((project, region, job)): At<(String, String, String)>,
+    call: Call,
+) -> Outcome {
+    match split_verb(&job) {
+        Some((job, "setIamPolicy")) => {
+            iam::set(app, At((project, region, job.to_owned())), call).await
+        }
+        Some((job, "testIamPermissions")) => {
+            iam::test(app, At((project, region, job.to_owned())), call).await
+        }
+        _ => Err(Refusal::not_found(NO_METHOD)),
+    }
+}
+
+/// `j1:run` is `j1` and `run`.
+fn split_verb(segment: &str) -> Option<(&str, &str)> {
+    segment.rsplit_once(':')
+}
+
+/// What is known to exist at Google and is not here is refused by name; 404, since gcloud repeats a 501.
+async fn unknown(method: Method, uri: Uri) -> Outcome<Response> {
+    let path = uri.path();
+    let not_here = [
+        ("/v2/projects/", "The Cloud Run Admin API v2 is not served here yet: use v1."),
+        ("/v2/entries:", "Of the Logging API only entries:list is served here."),
+        ("/v2/", "Of the Logging API only entries:list is served here."),
+        ("/apis/serving.knative.dev/", "Cloud Run services are not served here: only jobs are."),
+        ("/apis/domains.cloudrun.com/", "Domain mappings are not served here: only jobs are."),
+        (
+            "/apis",
+            "Of Kubernetes' API only run.googleapis.com/v1 jobs, executions and tasks are served here.",
+        ),
+        (
+            "/api",
+            "Of Kubernetes' API only run.googleapis.com/v1 jobs, executions and tasks are served here.",
+        ),
+        ("/batch", "Batch requests are not served here: send them one by one."),
+        ("/$discovery/", "The discovery document is not served here: use the client's own copy."),
+    ];
+    let v1 = path.starts_with("/apis/run.googleapis.com/v1/");
+    if v1 && method == Method::PATCH {
+        return Err(Refusal::not_found(
+            "PATCH is not a method of this API: replace the job with PUT.",
+        ));
+    }
+    let named = not_here.iter().find(|(prefix, _)| path.starts_with(prefix) && !v1);
+    Err(Refusal::not_found(named.map_or(NO_METHOD, |(_, text)| text)))
+}

@@ -1,0 +1,89 @@
+//! Policies.
+
+use axum::http::StatusCode;
+use serde_json::json;
+
+use super::fixture::{Fixture, JOBS, job};
+
+const JOB: &str = "/v1/projects/demo/locations/us-central1/jobs/j1";
+
+async fn fixture() -> Fixture {
+    let fixture = Fixture::new();
+    fixture.post(JOBS, job("j1")).await.ok();
+    fixture
+}
+
+#[tokio::test]
+async fn a_new_job_has_an_empty_policy() {
+    let answer = fixture().await.get(&format!("{JOB}:getIamPolicy?alt=json")).await;
+    assert_eq!(answer.ok(), json!({"etag": "ACAB"}));
+}
+
+#[tokio::test]
+async fn a_policy_is_given_back_as_it_was_set() {
+    let fixture = fixture().await;
+    let binding = json!({"members": ["user:t@example.com"], "role": "roles/run.invoker"});
+    let set = json!({"policy": {"bindings": [binding], "etag": "ACAB"}});
+    let answer = fixture.post(&format!("{JOB}:setIamPolicy?alt=json"), set).await.ok();
+    let etag = answer["etag"].clone();
+    assert_eq!(answer, json!({"bindings": [binding], "etag": etag, "version": 1}));
+    assert_eq!(fixture.get(&format!("{JOB}:getIamPolicy")).await.ok(), answer);
+
+    let remove = json!({"policy": {"etag": etag, "version": 1}, "updateMask": "bindings,etag,version"});
+    let answer = fixture.post(&format!("{JOB}:setIamPolicy"), remove).await.ok();
+    assert_eq!(answer, json!({"etag": answer["etag"], "version": 1}));
+    assert_ne!(answer["etag"], etag);
+}
+
+#[tokio::test]
+async fn a_stale_etag_is_a_conflict() {
+    let fixture = fixture().await;
+    let set = json!({"policy": {"bindings": [], "etag": "BwXceTs="}});
+    let answer = fixture.post(&format!("{JOB}:setIamPolicy"), set).await;
+    insta::assert_snapshot!(answer, @r"");
+}
+
+#[tokio::test]
+async fn every_fault_of_a_policy_is_told() {
+    let set = json!({
+        "policy": {"bindings": [{"role": "invoker", "members": ["tom"], "condition": {"expression": "x"}}], "version": 2},
+    });
+    let answer = fixture().await.post(&format!("{JOB}:setIamPolicy"), set).await;
+    insta::assert_snapshot!(answer, @r"");
+    let set = json!({"policy": {}, "updateMask": "owner"});
+    let answer = fixture().await.post(&format!("{JOB}:setIamPolicy"), set).await;
+    assert_eq!(answer.status, StatusCode::BAD_REQUEST, "{answer}");
+}
+
+#[tokio::test]
+async fn a_policy_goes_with_its_job() {
+    let fixture = fixture().await;
+    let set = json!({"policy": {"bindings": [{"members": ["allUsers"], "role": "roles/run.invoker"}]}});
+    fixture.post(&format!("{JOB}:setIamPolicy"), set).await.ok();
+    fixture.delete(&format!("{JOBS}/j1")).await.ok();
+    let answer = fixture.get(&format!("{JOB}:getIamPolicy")).await;
+    assert_eq!(answer.status, StatusCode::NOT_FOUND);
+    fixture.post(JOBS, job("j1")).await.ok();
+    assert_eq!(fixture.get(&format!("{JOB}:getIamPolicy")).await.ok(), json!({"etag": "ACAB"}));
+}
+
+#[tokio::test]
+async fn every_permission_is_had() {
+    let fixture = fixture().await;
+    let body = json!({"permissions": ["run.jobs.run", "run.jobs.get"]});
+    let answer = fixture.post(&format!("{JOB}:testIamPermissions"), &body).await;
+    assert_eq!(answer.ok(), body);
+    let body = json!({"permissions": ["run.jobs.*"]});
+    let answer = fixture.post(&format!("{JOB}:testIamPermissions"), body).await;
+    assert_eq!(answer.status, StatusCode::BAD_REQUEST);
+}
+
+#[tokio::test]
+async fn no_job_has_no_policy() {
+    let answer = Fixture::new().get(&format!("{JOB}:getIamPolicy")).await;
+    assert_eq!(answer.status, StatusCode::NOT_FOUND);
+    assert_eq!(
+        answer.message(),
+        "Resource 'j1' of kind 'JOB' in region 'us-central1' in project 'demo' does not exist."
+    );
+}

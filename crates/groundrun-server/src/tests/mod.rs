@@ -1,0 +1,14 @@
+//! The front in process: a request goes in, a status and a body come out. Clock and randomness are fixed.
+
+mod errors;
+mod executions;
+mod fixture;
+mod guards;
+mod iam;
+mod jobs;
+mod logs;
+mod platform;
+mod run;
+mod shape;
+mod tasks;
+mod transport;
