@@ -46,6 +46,9 @@ pub(crate) enum Birthplace<'fd> {
 /// Runs `child` in a new process with the new namespaces of `namespaces`, in this process's memory, and returns when that
 /// process has exec'd or ended. Its exit signal is SIGCHLD.
 ///
+/// Shared memory has one price: a cgroup so small that the child is killed for want of memory before its exec takes this
+/// process along, since the kernel kills all who share a memory. What a start needs is well under a megabyte.
+///
 /// The child has its own copies of descriptors, signal handlers, credentials and root directory. What it allocates and
 /// does not free stays with this process.
 ///
