@@ -49,11 +49,15 @@ pub(crate) struct Reserve {
 }
 
 impl Reserve {
-    /// Finds the reserve that is there, or makes it if there is room.
+    /// Finds the reserve that is there. Gives it back if there is no room to open a database; makes none.
     pub(crate) fn find(dir: &Path) -> Self {
         let path = dir.join("reserve");
         let held = fs::metadata(&path).is_ok_and(|file| file.len() == RESERVE);
-        Self { dir: dir.to_owned(), path, held, exhausted: false }
+        let mut this = Self { dir: dir.to_owned(), path, held, exhausted: false };
+        if this.free().is_some_and(|free| free < CRITICAL) {
+            this.give_back();
+        }
+        this
     }
 
     /// To be called before each commit: gives the reserve back or makes it again where that is due.

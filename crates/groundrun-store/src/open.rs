@@ -31,7 +31,7 @@ pub(crate) fn database_path(dir: &Path) -> PathBuf {
 /// The writer's connection, at the format that this program knows.
 pub(crate) fn open_writer(dir: &Path) -> Result<Connection, OpenError> {
     let path = database_path(dir);
-    let format = inspect(&path)?;
+    let format = inspect(dir, &path)?;
     let explain = |error| explain(dir, &path, error);
     let flags = OpenFlags::SQLITE_OPEN_READ_WRITE
         | OpenFlags::SQLITE_OPEN_CREATE
@@ -65,27 +65,20 @@ pub(crate) fn open_reader(path: &Path) -> rusqlite::Result<Connection> {
 }
 
 /// The format of the file, 0 for none; refuses what this program must not touch.
-fn inspect(path: &Path) -> Result<i64, OpenError> {
-    let unreadable = |why: String| OpenError::Unreadable { path: path.to_owned(), why };
-    let mut file = match File::open(path) {
-        Ok(file) => file,
+fn inspect(dir: &Path, path: &Path) -> Result<i64, OpenError> {
+    let magic = match File::open(path).and_then(read_magic) {
+        Ok(magic) => magic,
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(0),
-        Err(error) => return Err(unreadable(error.to_string())),
+        Err(source) => return Err(OpenError::Directory { dir: dir.to_owned(), source }),
     };
-    let mut magic = Vec::new();
-    io::Read::by_ref(&mut file)
-        .take(MAGIC.len() as u64)
-        .read_to_end(&mut magic)
-        .map_err(|error| unreadable(error.to_string()))?;
     if magic.is_empty() {
         return Ok(0);
     }
     if magic != MAGIC {
-        return Err(unreadable("it does not begin as an SQLite database does".to_owned()));
+        let why = "it does not begin as an SQLite database does".to_owned();
+        return Err(OpenError::Unreadable { path: path.to_owned(), why });
     }
-    drop(file);
-    let (application, format, tables) = ask(path).map_err(|error| unreadable(error.to_string()))?;
-    match (application, format, tables) {
+    match ask(path).map_err(|error| explain(dir, path, error))? {
         (0, 0, 0) => Ok(0),
         (schema::APPLICATION_ID, format, _) if format > schema::known() => {
             Err(OpenError::Newer { path: path.to_owned(), found: format, known: schema::known() })
@@ -93,6 +86,12 @@ fn inspect(path: &Path) -> Result<i64, OpenError> {
         (schema::APPLICATION_ID, format, _) if format > 0 => Ok(format),
         _ => Err(OpenError::NotOurs { path: path.to_owned() }),
     }
+}
+
+fn read_magic(file: File) -> io::Result<Vec<u8>> {
+    let mut magic = Vec::new();
+    file.take(MAGIC.len() as u64).read_to_end(&mut magic)?;
+    Ok(magic)
 }
 
 /// `application_id`, `user_version` and the number of tables, over a connection that leaves the log as it is.

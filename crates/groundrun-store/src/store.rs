@@ -81,8 +81,8 @@ impl Store {
     pub fn open(dir: &Path) -> Result<Self, OpenError> {
         let held = DataDir::take(dir)?;
         let database = open::database_path(dir);
-        let conn = open::open_writer(dir)?;
         let mut reserve = Reserve::find(dir);
+        let conn = open::open_writer(dir)?;
         let disk = reserve.look();
         let revision = View::new(&conn).revision().map_err(|error| OpenError::Unreadable {
             path: database.clone(),

@@ -87,13 +87,8 @@ impl<'c> Tx<'c> {
     }
 
     /// The first step that failed.
-    pub(crate) fn take_failure(&mut self) -> Option<StoreError> {
-        self.failure.take()
-    }
-
-    /// A step found no room on the disk.
-    pub(crate) fn found_no_room(&self) -> bool {
-        matches!(self.failure, Some(StoreError::DiskFull))
+    pub(crate) fn failure(&self) -> Option<&StoreError> {
+        self.failure.as_ref()
     }
 
     /// What was changed; `None` if nothing was written at all.

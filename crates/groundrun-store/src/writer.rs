@@ -103,8 +103,8 @@ where
         let mut result =
             catch_unwind(AssertUnwindSafe(|| body(tx))).unwrap_or(Err(WriteError::Panicked));
         // Half a step may have been done: it is not kept, even if the closure looked away.
-        if let (Ok(_), Some(failure)) = (&result, tx.take_failure()) {
-            result = Err(failure.into());
+        if let (Ok(_), Some(failure)) = (&result, tx.failure()) {
+            result = Err(failure.clone().into());
         }
         let verdict = if result.is_ok() { Verdict::Keep } else { Verdict::Undo };
         self.result = Some(result);
@@ -138,6 +138,7 @@ pub(crate) struct Writer {
 impl Writer {
     /// Until every sender is gone and what they sent is done.
     pub(crate) fn run(mut self) {
+        // Something may be in the log that is not in the database.
         let mut unchecked = true;
         loop {
             let first = if unchecked {
@@ -162,7 +163,6 @@ impl Writer {
             }
         }
         self.checkpoint("PRAGMA wal_checkpoint(TRUNCATE)");
-        self.ring.close();
     }
 
     /// `first` and what waits behind it, in one commit.
@@ -255,6 +255,12 @@ impl Writer {
     }
 }
 
+impl Drop for Writer {
+    fn drop(&mut self) {
+        self.ring.close();
+    }
+}
+
 enum Committed {
     Durable,
     Nothing,
@@ -272,11 +278,13 @@ fn one(
     let revision = Revision(now.as_microsecond().max(last.0 + 1));
     let mut tx = Tx::new(conn, now, revision, disk);
     let verdict = work.run(&mut tx);
-    let found_no_room = tx.found_no_room();
+    let failure = tx.failure().cloned();
     let changed = tx.into_changed();
-    // SQLite undoes the whole transaction by itself when a statement finds no room.
-    if found_no_room || conn.is_autocommit() {
-        return Err(StoreError::DiskFull);
+    if let Some(failure) = failure {
+        // SQLite undoes the whole transaction by itself after some failures, and no room for one is none for all.
+        if conn.is_autocommit() || matches!(failure, StoreError::DiskFull) {
+            return Err(failure);
+        }
     }
     if verdict == Verdict::Undo {
         execute(conn, "ROLLBACK TO one")?;

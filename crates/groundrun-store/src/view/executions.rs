@@ -61,9 +61,10 @@ impl View<'_> {
 
     /// Everything that is not completed, oldest first, without deleted ones: what the engine takes up at its start.
     pub fn unfinished(&self) -> Result<Vec<ExecutionUid>, StoreError> {
+        // Left to itself, SQLite reads through another index, with everything that is completed.
         self.uids(
-            "SELECT uid FROM executions WHERE completed IS NULL AND delete_wish IS NULL
-             ORDER BY created, uid",
+            "SELECT uid FROM executions INDEXED BY executions_unfinished
+             WHERE completed IS NULL AND delete_wish IS NULL ORDER BY created, uid",
             [],
         )
     }

@@ -170,10 +170,11 @@ fn child_opens_on_a_full_disk() {
     fs::remove_file(disk.path().join("filler")).expect("it is there");
     keep_job(&Store::open(&dir).expect("there is room"), job("j", 1));
 
-    // One that is there opens on a full disk, and takes nothing new in.
-    fs::remove_file(dir.join("reserve")).expect("it is there");
-    fill(disk.path(), "filler", 128 << 10);
+    // One that is there opens on a full disk from its reserve, and takes nothing new in.
+    assert!(dir.join("reserve").exists());
+    fill(disk.path(), "filler", 0);
     let store = Store::open(&dir).expect("it opens");
+    assert!(!dir.join("reserve").exists());
     assert_eq!(store.disk(), Disk::Low);
     assert_eq!(read(&store, |view| view.job_count(&scope())), 1);
     refuses_new_things(&store);

@@ -5,7 +5,7 @@ use std::{
     thread,
 };
 
-use groundrun_store::{StoreError, WriteError};
+use groundrun_store::{Seen, StoreError, WriteError};
 
 use crate::support::*;
 
@@ -155,4 +155,25 @@ fn a_snapshot_does_not_see_what_comes_after_it() {
     });
     assert_eq!(seen.expect("it reads"), (0, 0));
     assert_eq!(read(&store, |view| view.job_count(&scope())), 1);
+}
+
+#[test]
+fn a_result_is_told_after_the_commit_and_after_the_watch() {
+    let (_dir, store) = open();
+    let (told, results) = sync_channel(1);
+    let reader = store.clone();
+    let mut watcher = store.watch();
+    store.write_then(
+        at(0),
+        |tx| -> Result<_, WriteError<String>> {
+            Ok(tx.insert_job(&mut job("j", 1), &Labels::new())?)
+        },
+        move |_| {
+            let seen = read(&reader, |view| view.job_count(&scope()));
+            told.send((seen, watcher.poll())).expect("the test listens");
+        },
+    );
+    let (seen, change) = results.recv().expect("it is told");
+    assert_eq!(seen, 1, "another connection sees it");
+    assert!(matches!(change, Seen::Changes(_)));
 }
