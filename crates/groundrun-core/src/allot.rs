@@ -46,6 +46,23 @@ pub struct Turn {
     last: Option<ExecutionUid>,
     /// Who has waited longest for room that is not there, and how often others began meanwhile.
     overtaken: Option<(ExecutionUid, u32)>,
+    /// Whether somebody is left who could begin more.
+    rest: Rest,
+}
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+enum Rest {
+    #[default]
+    Nobody,
+    Somebody,
+}
+
+impl Turn {
+    /// Was more wanted than is granted at once? Then allot again soon.
+    #[must_use]
+    pub fn has_more(&self) -> bool {
+        self.rest == Rest::Somebody
+    }
 }
 
 /// Answers all demands, in their order: that is the order of turns.
@@ -87,6 +104,7 @@ fn begin_in_turn(
     let waits = |uid| ring.iter().any(|&index: &usize| demands[index].execution == uid);
     turn.overtaken = turn.overtaken.filter(|(uid, _)| waits(*uid));
     let mut granted = 0;
+    turn.rest = Rest::Nobody;
     while let Some(index) = ring.pop_front() {
         let demand = &demands[index];
         let first = turn.overtaken.is_none_or(|(uid, _)| uid == demand.execution);
@@ -94,6 +112,7 @@ fn begin_in_turn(
             continue;
         }
         if granted == GRANTS_MAX {
+            turn.rest = Rest::Somebody;
             break;
         }
         if Missing::of(demand.task, *free).is_some() && !mutant!("budget_ignored") {

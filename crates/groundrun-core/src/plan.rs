@@ -20,8 +20,10 @@ use crate::{
 pub struct Plan {
     /// What was decided, in the order of deciding.
     pub why: Vec<Step>,
-    /// Rows to write: new ones as intended, changed ones as they are now.
-    pub attempts: Vec<Attempt>,
+    /// Rows that changed.
+    pub changed: Vec<Attempt>,
+    /// New rows: intents.
+    pub begun: Vec<Attempt>,
     /// The state to write, if it changed.
     pub state: Option<ExecutionState>,
     /// For the backend, in this order, once all of the above is on disk.
@@ -85,17 +87,16 @@ pub fn plan(run: &mut Run, grant: Grant, boot: BootId, now: Timestamp) -> Plan {
         run.finish(&mut plan, now);
     }
     run.delete(&mut plan, now);
-    run.write_state(&mut plan);
+    run.answer_clients(&mut plan);
     plan
 }
 
 impl Run {
-    /// The engine has seen it, and its latest wish.
+    /// The engine has seen it.
     fn accept(&mut self, plan: &mut Plan, now: Timestamp) {
-        let state = &mut self.execution.state;
-        state.observed_generation = self.execution.generation;
-        if state.accepted.is_none() {
-            state.accepted = Some(now);
+        let accepted = &mut self.execution.state.accepted;
+        if accepted.is_none() {
+            *accepted = Some(now);
             plan.why.push(Step::Accepted);
         }
     }
@@ -159,7 +160,7 @@ impl Run {
         }
         self.visits += (over.len() + self.unwritten.len()) as u64;
         plan.actions.extend(over.into_iter().map(Action::Forget));
-        plan.attempts.extend(std::mem::take(&mut self.unwritten).into_values());
+        plan.changed.extend(std::mem::take(&mut self.unwritten).into_values());
     }
 
     /// Retries whose back-off is over compete for room with everybody else.
@@ -187,16 +188,14 @@ impl Run {
             }
         };
         self.execution.state.waiting_for = None;
-        let begun = plan.attempts.len();
         for _ in 0..room {
             let Some((task, attempt)) = self.take_next() else { break };
             self.begin(task, attempt, boot, plan, now);
         }
-        let begun = plan.attempts.len() - begun;
-        if begun > 0 {
+        if !plan.begun.is_empty() {
             self.execution.state.provisioned.get_or_insert(now);
             self.execution.state.start_time.get_or_insert(now);
-            plan.why.push(Step::Started(begun));
+            plan.why.push(Step::Started(plan.begun.len()));
         }
     }
 
@@ -205,7 +204,7 @@ impl Run {
         let attempt = Attempt { id, boot, intended: now, started: None, ended: None };
         self.count_retry(id.attempt);
         plan.actions.push(Action::Start(Box::new(self.spec(id))));
-        plan.attempts.push(attempt.clone());
+        plan.begun.push(attempt.clone());
         self.live.insert(task, attempt);
     }
 
@@ -232,7 +231,6 @@ impl Run {
         state.completed = Some(Completed { at: now, outcome: outcome.clone() });
         plan.images = Some(ImageRequest::Release(self.uid()));
         plan.why.push(Step::Finished(outcome));
-        plan.then = Then::Finished;
     }
 
     /// What it comes to once nothing is live; `None` while something is left to begin.
@@ -260,22 +258,25 @@ impl Run {
     /// A deleted execution that is over is dropped by the backend, then by the journal. In this order: what the journal
     /// no longer knows, nobody would clean up.
     fn delete(&mut self, plan: &mut Plan, now: Timestamp) {
-        if self.execution.wishes.delete.is_none() || !self.over_and_done() {
+        if !self.over_and_done() {
             return;
         }
-        match self.discard {
-            Discard::NotAsked => {
+        plan.then = match (self.execution.wishes.delete, self.discard) {
+            (None, _) => Then::Finished,
+            (Some(_), Discard::Asked) => Then::Reap,
+            (Some(_), Discard::NotAsked) => {
                 self.discard = Discard::Asked;
                 plan.actions.push(Action::Discard(self.uid()));
                 plan.why.push(Step::Discarded);
-                plan.then = Then::Keep;
                 plan.wake(now);
+                Then::Keep
             }
-            Discard::Asked => plan.then = Then::Reap,
-        }
+        };
     }
 
-    fn write_state(&mut self, plan: &mut Plan) {
+    /// The state answers to the latest wish, also to one that came too late to change anything.
+    fn answer_clients(&mut self, plan: &mut Plan) {
+        self.execution.state.observed_generation = self.execution.generation;
         if self.execution.state != self.written {
             self.written = self.execution.state.clone();
             plan.state = Some(self.written.clone());

@@ -15,10 +15,11 @@ use std::collections::{BTreeMap, BTreeSet};
 use jiff::Timestamp;
 
 use crate::{
+    allot::Demand,
     id::{AttemptId, ExecutionUid},
     mutant,
+    observe::Heard,
     outcome::Wish,
-    port::Limits,
     record::{Attempt, Execution, ExecutionState, Failure, ImagesState, Wishes},
     template::TaskTemplate,
 };
@@ -96,26 +97,24 @@ impl Run {
     }
 
     /// Takes over what clients changed: the wishes, and the generation that goes with them.
-    pub fn hear_clients(&mut self, generation: i32, wishes: Wishes) {
+    pub fn hear_clients(&mut self, generation: i32, wishes: Wishes) -> Heard {
+        if (generation, wishes) == (self.execution.generation, self.execution.wishes) {
+            return Heard::Known;
+        }
         self.execution.generation = generation;
         self.execution.wishes = wishes;
+        Heard::News
     }
 
-    /// What one task occupies.
+    /// What it occupies and wants.
     #[must_use]
-    pub fn task_limits(&self) -> Limits {
-        self.template.limits
-    }
-
-    /// How many attempts occupy room.
-    #[must_use]
-    pub fn live(&self) -> u32 {
-        u32::try_from(self.live.len()).expect("live tasks are part of a u32 count")
+    pub fn demand(&mut self, now: Timestamp) -> Demand {
+        let wants = self.wants(now);
+        Demand { execution: self.uid(), task: self.template.limits, live: self.live(), wants }
     }
 
     /// How many attempts could begin now if there were room.
-    #[must_use]
-    pub fn wants(&mut self, now: Timestamp) -> u32 {
+    fn wants(&mut self, now: Timestamp) -> u32 {
         self.retries_come_due(now);
         if self.wish() == Wish::Stop && !mutant!("cancel_starts_pending_tasks") {
             return 0;
@@ -159,6 +158,10 @@ impl Run {
             self.next_index += 1;
             (task, 0)
         })
+    }
+
+    fn live(&self) -> u32 {
+        u32::try_from(self.live.len()).expect("live tasks are part of a u32 count")
     }
 
     pub(crate) fn wish(&self) -> Wish {

@@ -14,7 +14,7 @@ pub(super) fn plan(plan: &Plan, now: Timestamp) -> Vec<String> {
     if !why.is_empty() {
         lines.push(format!("because {}", why.join(", ")));
     }
-    lines.extend(plan.attempts.iter().map(attempt));
+    lines.extend(plan.changed.iter().chain(&plan.begun).map(attempt));
     if let Some(state) = &plan.state {
         lines.push(format!("write state: {}", counters(state.counters)));
     }

@@ -104,7 +104,7 @@ impl Player {
         let execution = self.execution();
         execution.generation += 1;
         let (generation, wishes) = (execution.generation, execution.wishes);
-        self.run().hear_clients(generation, wishes);
+        assert_eq!(self.run().hear_clients(generation, wishes), Heard::News);
     }
 
     fn restore(&mut self) {
@@ -175,10 +175,7 @@ impl Player {
 
     fn grant(&mut self) -> Grant {
         let now = self.now;
-        let run = self.run();
-        let wants = run.wants(now);
-        let demand =
-            Demand { execution: run.uid(), task: run.task_limits(), live: run.live(), wants };
+        let demand = self.run().demand(now);
         let others = self.others.map(|task| {
             let execution = ExecutionUid(Uuid::from_u128(2));
             Demand { execution, task, live: 1, wants: 0 }
@@ -189,7 +186,7 @@ impl Player {
     }
 
     fn write(&mut self, plan: &Plan) {
-        for attempt in &plan.attempts {
+        for attempt in plan.changed.iter().chain(&plan.begun) {
             self.attempts.retain(|other| other.id != attempt.id);
             self.attempts.push(attempt.clone());
         }

@@ -1,0 +1,254 @@
+//! Which jobs are to be checked, and what the answers make of them: can their images be had?
+//!
+//! A registry that does not answer is asked again after 1, 2, 4, 8 s, and meanwhile nothing is known. Then the job is not
+//! ready and says why; it is asked about once a minute from there on, so that it becomes ready when the registry is back.
+
+use std::{collections::BTreeMap, time::Duration};
+
+use jiff::Timestamp;
+
+use crate::{
+    id::JobUid,
+    outcome,
+    port::{ImageFault, ImageFaultKind, ImageRequest},
+    record::{Job, Readiness, ReadinessState, backoff},
+};
+
+/// Answers that never came, in a row, after which a job is called not ready: 15 s, the patience of somebody who has just
+/// deployed it.
+pub const CHECKS_FAILED_MAX: u32 = 5;
+
+/// Between two questions about a job that was called not ready because nobody answered.
+pub const CHECK_AGAIN: Duration = Duration::from_secs(60);
+
+/// The jobs whose readiness is not known, or is asked about again.
+#[derive(Debug, Default)]
+pub struct Checks {
+    jobs: BTreeMap<JobUid, Check>,
+}
+
+#[derive(Debug)]
+struct Check {
+    generation: i32,
+    images: Vec<String>,
+    failures: u32,
+    ask: Ask,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Ask {
+    /// Not before this time.
+    At(Timestamp),
+    /// It was asked.
+    Asked,
+}
+
+impl Checks {
+    /// Takes in a job as it is now.
+    pub fn see(&mut self, job: &Job, now: Timestamp) {
+        let generation = job.generation;
+        let known = job.readiness.generation == generation
+            && job.readiness.state != ReadinessState::Checking;
+        let outdated = self.jobs.get(&job.uid).is_some_and(|check| {
+            // Somebody asks to know again after all.
+            let again = !known && check.failures >= CHECKS_FAILED_MAX;
+            check.generation != generation || again
+        });
+        if outdated {
+            self.jobs.remove(&job.uid);
+        }
+        if !known {
+            let images = images(job);
+            let ask = Ask::At(now);
+            self.jobs.entry(job.uid).or_insert(Check { generation, images, failures: 0, ask });
+        }
+    }
+
+    /// The job is gone.
+    pub fn forget(&mut self, job: JobUid) {
+        self.jobs.remove(&job);
+    }
+
+    /// What to ask now.
+    #[must_use]
+    pub fn due(&mut self, now: Timestamp) -> Vec<ImageRequest> {
+        let due = |check: &Check| matches!(check.ask, Ask::At(at) if at <= now);
+        self.jobs
+            .iter_mut()
+            .filter(|(_, check)| due(check))
+            .map(|(job, check)| {
+                check.ask = Ask::Asked;
+                let (generation, images) = (check.generation, check.images.clone());
+                ImageRequest::Check { job: *job, generation, images }
+            })
+            .collect()
+    }
+
+    /// When [`due`](Self::due) has something next.
+    #[must_use]
+    pub fn wake_at(&self) -> Option<Timestamp> {
+        let times = self.jobs.values().filter_map(|check| match check.ask {
+            Ask::At(at) => Some(at),
+            Ask::Asked => None,
+        });
+        times.min()
+    }
+
+    /// Asks again where no answer came: it may have been lost.
+    pub fn resync(&mut self, now: Timestamp) {
+        for check in self.jobs.values_mut().filter(|check| check.ask == Ask::Asked) {
+            check.ask = Ask::At(now);
+        }
+    }
+
+    /// Takes in an answer; `Some` if the job's readiness is to be written.
+    #[must_use]
+    pub fn hear(
+        &mut self,
+        job: JobUid,
+        generation: i32,
+        result: Result<(), ImageFault>,
+        now: Timestamp,
+    ) -> Option<Readiness> {
+        let check = self.jobs.get_mut(&job).filter(|check| check.generation == generation)?;
+        let state = match result {
+            Err(fault) if fault.kind == ImageFaultKind::Unreachable => {
+                let told = check.failures >= CHECKS_FAILED_MAX;
+                check.failures = check.failures.saturating_add(1);
+                let wait = match check.failures {
+                    1..CHECKS_FAILED_MAX => backoff(check.failures - 1),
+                    _ => CHECK_AGAIN,
+                };
+                check.ask = Ask::At(now.saturating_add(wait).unwrap_or(Timestamp::MAX));
+                if told || check.failures < CHECKS_FAILED_MAX {
+                    return None;
+                }
+                return Some(Readiness {
+                    generation,
+                    since: now,
+                    state: ReadinessState::Failed(outcome::image_failure(&fault)),
+                });
+            }
+            Err(fault) => ReadinessState::Failed(outcome::image_failure(&fault)),
+            Ok(()) => ReadinessState::Ready,
+        };
+        self.jobs.remove(&job);
+        Some(Readiness { generation, since: now, state })
+    }
+}
+
+fn images(job: &Job) -> Vec<String> {
+    let template = job.spec.template.as_ref().and_then(|template| template.spec.as_ref());
+    let task = template.and_then(|spec| spec.template.as_ref()).and_then(|task| task.spec.as_ref());
+    let containers = task.map(|task| task.containers.as_slice()).unwrap_or_default();
+    containers.iter().filter_map(|container| container.image.clone()).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use groundrun_api::v1;
+    use uuid::Uuid;
+
+    use super::*;
+    use crate::record::{Author, Revision, Scope};
+
+    const UID: JobUid = JobUid(Uuid::nil());
+
+    fn job(generation: i32, readiness: Readiness) -> Job {
+        Job {
+            uid: UID,
+            scope: Scope { project: "p".into(), region: "r".into() },
+            name: "job".into(),
+            generation,
+            created: at(0),
+            updated: at(0),
+            revision: Revision(1),
+            labels: BTreeMap::new(),
+            annotations: BTreeMap::new(),
+            author: Author::default(),
+            spec: Arc::new(v1::JobSpec::default()),
+            execution_count: 0,
+            latest_execution: None,
+            readiness,
+        }
+    }
+
+    fn unchecked(generation: i32) -> Job {
+        job(generation, Readiness { generation: 0, since: at(0), state: ReadinessState::Checking })
+    }
+
+    fn at(second: i64) -> Timestamp {
+        Timestamp::from_second(second).expect("a small number")
+    }
+
+    fn fault(kind: ImageFaultKind) -> Result<(), ImageFault> {
+        Err(ImageFault { kind, image: "i".into(), message: "why".into() })
+    }
+
+    #[test]
+    fn an_unknown_job_is_asked_about_once() {
+        let mut checks = Checks::default();
+        checks.see(&unchecked(1), at(0));
+        checks.see(&unchecked(1), at(0));
+        assert_eq!(checks.due(at(0)).len(), 1);
+        assert_eq!(checks.due(at(100)), []);
+        checks.resync(at(100));
+        assert_eq!(checks.due(at(100)).len(), 1, "the answer may have been lost");
+    }
+
+    #[test]
+    fn a_known_job_is_not_asked_about() {
+        let mut checks = Checks::default();
+        let state = ReadinessState::Ready;
+        checks.see(&job(2, Readiness { generation: 2, since: at(0), state }), at(0));
+        assert_eq!(checks.due(at(0)), []);
+    }
+
+    #[test]
+    fn an_answer_for_an_older_generation_says_nothing() {
+        let mut checks = Checks::default();
+        checks.see(&unchecked(1), at(0));
+        let _ = checks.due(at(0));
+        checks.see(&unchecked(2), at(1));
+        assert_eq!(checks.hear(UID, 1, Ok(()), at(2)), None);
+        assert_eq!(checks.due(at(2)).len(), 1);
+        let ready = checks.hear(UID, 2, Ok(()), at(3)).expect("the answer that was asked for");
+        assert_eq!((ready.generation, ready.state), (2, ReadinessState::Ready));
+        assert_eq!(checks.hear(UID, 2, fault(ImageFaultKind::Missing), at(4)), None, "overtaken");
+    }
+
+    #[test]
+    fn a_missing_image_is_told_at_once() {
+        let mut checks = Checks::default();
+        checks.see(&unchecked(1), at(0));
+        let _ = checks.due(at(0));
+        let told =
+            checks.hear(UID, 1, fault(ImageFaultKind::Missing), at(1)).map(|told| told.state);
+        let Some(ReadinessState::Failed(failure)) = told else { panic!("{told:?}") };
+        assert_eq!(failure.reason.as_deref(), Some("ContainerMissing"));
+        assert_eq!(failure.message, "Image 'i' not found.");
+    }
+
+    #[test]
+    fn a_silent_registry_is_asked_again_then_told_then_asked_each_minute() {
+        let mut checks = Checks::default();
+        checks.see(&unchecked(1), at(0));
+        let (mut now, mut asked, mut told) = (at(0), Vec::new(), Vec::new());
+        for _ in 0..8 {
+            assert_eq!(checks.due(now).len(), 1);
+            asked.push(now.as_second());
+            if checks.hear(UID, 1, fault(ImageFaultKind::Unreachable), now).is_some() {
+                told.push(now.as_second());
+            }
+            now = checks.wake_at().expect("it is asked again");
+        }
+        assert_eq!(asked, [0, 1, 3, 7, 15, 75, 135, 195]);
+        assert_eq!(told, [15]);
+        let _ = checks.due(now);
+        let ready = checks.hear(UID, 1, Ok(()), now).map(|ready| ready.state);
+        assert_eq!(ready, Some(ReadinessState::Ready));
+        assert_eq!(checks.wake_at(), None);
+    }
+}
