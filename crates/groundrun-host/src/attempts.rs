@@ -76,6 +76,9 @@ impl Attempts {
         for name in [dir::EXIT, dir::LOCK, dir::CONTROL] {
             unless_absent(fs::remove_file(dir.join(name)))?;
         }
+        // The same file as the record's, by another name, with the space that was kept for it.
+        let mark = OpenOptions::new().write(true).open(dir.join(dir::BEGUN));
+        unless_absent(mark.and_then(|mark| mark.set_len(0)))?;
         unless_absent(fs::remove_dir_all(dir.join(WRITABLE)))
     }
 
@@ -131,9 +134,10 @@ mod tests {
         let dir = attempts.make(id()).expect("it is made");
         attempts.make_writable(id()).expect("it is made");
         for name in [dir::LOCK, dir::BEGUN, dir::LOG, dir::EXIT, "writable/file"] {
-            fs::write(dir.join(name), "").expect("it is written");
+            fs::write(dir.join(name), "something").expect("it is written");
         }
         attempts.forget(id()).expect("it is forgotten");
+        assert_eq!(fs::read(dir.join(dir::BEGUN)).expect("it is kept"), b"");
         assert_eq!(names(&dir), [dir::BEGUN, dir::LOG]);
         attempts.forget(id()).expect("again is harmless");
     }

@@ -142,6 +142,10 @@ impl Shared {
     }
 
     fn live(&self, id: AttemptId, connection: Arc<Connection>, started: Option<Timestamp>) {
+        // A shim that does not read (somebody stopped it) must not stop us when we tell it something.
+        if let Err(err) = rustix::io::ioctl_fionbio(&*connection, true) {
+            tracing::warn!(attempt = %id, err = chain(&err), "telling its shim may block");
+        }
         let stop = self.with_book(|book| book.live(id, Arc::clone(&connection), started));
         if let Some(at) = started {
             self.tell(id, Observation::Started { at });
