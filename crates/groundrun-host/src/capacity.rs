@@ -9,8 +9,8 @@ use crate::cgroup::Ceiling;
 /// How much of what is there may be promised.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Share {
-    /// Hundredths of the memory, 1 to 100.
-    pub memory_percent: u8,
+    /// Hundredths of the memory; above 100 promises more than there is.
+    pub memory_percent: u16,
     /// How many CPUs are promised for each that is there.
     pub cpu_overcommit: NonZeroU32,
 }

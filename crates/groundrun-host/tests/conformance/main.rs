@@ -3,12 +3,15 @@
 //! A process of its own, because a spawner is forked before any thread exists; with a data directory, a parent cgroup and
 //! spawners of its own, and with a look at what it left over at the end.
 
+mod here;
 mod place;
 
 use std::process::{Command, ExitCode};
 
 use libtest_mimic::{Arguments, Failed, Trial};
-use testkit::conformance::{Scenario, scenarios};
+use testkit::conformance::scenarios;
+
+use crate::place::HostPlace;
 
 /// In front of the name of the one scenario that a child process plays.
 const PLAY: &str = "--play";
@@ -21,7 +24,7 @@ fn main() -> ExitCode {
         play(name);
         return ExitCode::SUCCESS;
     }
-    let trials = scenarios().into_iter().map(|(name, _)| Trial::test(name, move || in_child(name)));
+    let trials = all().into_iter().map(|(name, _)| Trial::test(name, move || in_child(name)));
     libtest_mimic::run(&Arguments::from_args(), trials.collect()).exit_code()
 }
 
@@ -40,14 +43,29 @@ fn in_child(name: &str) -> Result<(), Failed> {
     .into())
 }
 
+/// A name, and what is played under it.
+type Played = (&'static str, Box<dyn FnOnce(&mut HostPlace)>);
+
+/// What every backend has to do, and what this one promises beyond that.
+fn all() -> Vec<Played> {
+    let mut all = Vec::<Played>::new();
+    for (name, scenario) in scenarios() {
+        all.push((name, Box::new(move |place| scenario(place))));
+    }
+    for (name, scenario) in here::SCENARIOS {
+        all.push((name, Box::new(scenario)));
+    }
+    all
+}
+
 fn play(name: &str) {
     let missing = groundrun_host::check();
     assert!(missing.is_empty(), "tasks cannot run here: {missing:?}");
-    let (_, scenario): Scenario = scenarios()
+    let (_, scenario) = all()
         .into_iter()
         .find(|(known, _)| *known == name)
         .unwrap_or_else(|| panic!("no scenario {name:?}"));
-    let mut place = place::HostPlace::new();
+    let mut place = HostPlace::new();
     scenario(&mut place);
     place.close();
 }

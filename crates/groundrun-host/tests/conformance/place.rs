@@ -36,7 +36,9 @@ const KEPT: [&str; 2] = ["begun", "log"];
 pub(crate) struct HostPlace {
     dir: TempDir,
     cgroup: String,
-    cgroups: Cgroups,
+    pub(crate) cgroups: Cgroups,
+    /// What the backend is told beyond the defaults.
+    pub(crate) configure: fn(&mut HostConfig),
     spawners: VecDeque<(SpawnerHandle, Pid)>,
     current: Option<Pid>,
 }
@@ -69,7 +71,7 @@ impl HostPlace {
         let cgroup = format!("groundrun-conformance-{}", std::process::id());
         let cgroups =
             Cgroups::open(&cgroup, &dir.path().join("data/cgroup")).expect("cgroups are there");
-        Self { dir, cgroup, cgroups, spawners, current: None }
+        Self { dir, cgroup, cgroups, configure: |_| {}, spawners, current: None }
     }
 
     /// Fails when anything is left that is no file of ours.
@@ -121,6 +123,7 @@ impl Place for HostPlace {
         let clock = Arc::new(Timestamp::now);
         let mut config = HostConfig::new(self.data(), clock);
         config.cgroup.clone_from(&self.cgroup);
+        (self.configure)(&mut config);
         let mounts = Arc::new(OneImage { layer: self.dir.path().join("layer") });
         Box::new(HostBackend::new(config, mounts, spawner, inbox).expect("the backend opens"))
     }
