@@ -5,7 +5,10 @@ use std::{collections::BTreeMap, sync::Arc};
 use groundrun_api::v1;
 use groundrun_core::{
     id::{ExecutionUid, JobUid},
-    record::{Author, Execution, ExecutionState, JobSnapshot, Revision, Scope, Wishes},
+    record::{
+        Author, Execution, ExecutionState, Job, JobSnapshot, Readiness, ReadinessState, Revision,
+        Scope, Wishes,
+    },
 };
 use jiff::Timestamp;
 use uuid::Uuid;
@@ -59,6 +62,33 @@ pub fn execution(shape: &Shape, number: u128, created: Timestamp) -> Execution {
         spec: Arc::new(spec(shape)),
         wishes: Wishes::default(),
         state: ExecutionState::default(),
+    }
+}
+
+/// The job that [`execution`]s are of, as `create` stores it.
+#[must_use]
+pub fn job(shape: &Shape, created: Timestamp) -> Job {
+    Job {
+        uid: JobUid(Uuid::from_u128(0)),
+        scope: Scope { project: "demo".to_owned(), region: "us-central1".to_owned() },
+        name: "job".to_owned(),
+        generation: 1,
+        created,
+        updated: created,
+        revision: Revision(1),
+        labels: BTreeMap::new(),
+        annotations: BTreeMap::new(),
+        author: Author::default(),
+        spec: Arc::new(v1::JobSpec {
+            template: Some(v1::ExecutionTemplateSpec {
+                spec: Some(spec(shape)),
+                ..Default::default()
+            }),
+            ..Default::default()
+        }),
+        execution_count: 0,
+        latest_execution: None,
+        readiness: Readiness { generation: 0, since: created, state: ReadinessState::Checking },
     }
 }
 

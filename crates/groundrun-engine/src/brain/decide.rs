@@ -12,7 +12,7 @@ use groundrun_core::{
 use jiff::Timestamp;
 use tracing::{debug, warn};
 
-use super::{Brain, Chain, Draft, Tick};
+use super::{Brain, Chain, Draft};
 use crate::journal::{Commit, Journal};
 
 /// Deleted executions of which rows are removed in one tick: a batch of each, some milliseconds together.
@@ -22,7 +22,7 @@ const REAPED_PER_TICK: usize = 4;
 const RETENTION_BATCH: u32 = 16;
 
 impl<J: Journal> Brain<J> {
-    pub(super) fn draft(&mut self, tick: &mut Tick, now: Timestamp) -> Draft {
+    pub(super) fn draft(&mut self, asked: &mut Vec<ImageRequest>, now: Timestamp) -> Draft {
         let mut commit =
             Commit { readiness: std::mem::take(&mut self.readiness), ..Commit::default() };
         let mut draft = Draft::default();
@@ -30,7 +30,7 @@ impl<J: Journal> Brain<J> {
         self.concerned.extend(due);
         for (uid, grant) in self.allot(now) {
             if self.concerned.remove(&uid) || grant != Grant::Start(0) {
-                self.plan(uid, grant, &mut commit, &mut draft, tick, now);
+                self.plan(uid, grant, &mut commit, &mut draft, asked, now);
             }
         }
         self.concerned.clear();
@@ -59,7 +59,7 @@ impl<J: Journal> Brain<J> {
         grant: Grant,
         commit: &mut Commit,
         draft: &mut Draft,
-        tick: &mut Tick,
+        asked: &mut Vec<ImageRequest>,
         now: Timestamp,
     ) {
         let run = self.runs.get_mut(&uid).expect("allot answers for runs only");
@@ -73,7 +73,7 @@ impl<J: Journal> Brain<J> {
         draft.actions.extend(plan.actions);
         match plan.images {
             // To ask for images changes nothing that must be remembered: they may come while the disk is busy.
-            Some(import @ ImageRequest::Import { .. }) => tick.images.push(import),
+            Some(import @ ImageRequest::Import { .. }) => asked.push(import),
             other => draft.images.extend(other),
         }
         match plan.wake_at {

@@ -3,7 +3,8 @@
 //! Synchronous, without a clock, a thread or a channel, so that a simulation drives the same code as the engine does.
 //!
 //! ```text
-//! hear news ─▶ read what clients changed ─▶ allot room ─▶ plan each that is concerned ─▶ commit once ─▶ Tick
+//! think: read what clients changed ─▶ hear news ─▶ allot room ─▶ plan each that is concerned ─▶ images to ask for
+//! write: commit once ─▶ what to do
 //! ```
 //! A commit that fails is kept and tried again; until it holds, nothing more is planned and nothing is done.
 
@@ -73,11 +74,11 @@ impl Default for Changes {
     }
 }
 
-/// What is to be done after a tick.
+/// What is to be done once it is written.
 #[derive(Clone, Debug, Default, PartialEq)]
 #[must_use]
 pub struct Tick {
-    /// For the images. What needs the journal first waited for it.
+    /// For the images.
     pub images: Vec<ImageRequest>,
     /// For the backend. All of it is on disk as intended.
     pub actions: Vec<Action>,
@@ -106,8 +107,8 @@ pub struct Brain<J> {
     reaping: BTreeSet<ExecutionUid>,
     /// Jobs of which an execution completed, and that may have too many.
     retention: BTreeSet<JobUid>,
-    /// What could not be written yet.
-    stuck: Option<Stuck>,
+    /// What was decided and is not written yet.
+    undone: Option<Undone>,
     next_resync: Timestamp,
 }
 
@@ -126,10 +127,11 @@ enum All {
     Unread,
 }
 
-/// A draft whose commit failed.
+/// A draft on its way to the journal.
 #[derive(Debug)]
-struct Stuck {
+struct Undone {
     draft: Draft,
+    /// How often that failed.
     failures: u32,
     not_before: Timestamp,
 }
@@ -165,26 +167,32 @@ impl<J: Journal> Brain<J> {
             known_ends: BTreeSet::new(),
             reaping: BTreeSet::new(),
             retention: BTreeSet::new(),
-            stuck: None,
+            undone: None,
             next_resync: now.saturating_add(config.resync).unwrap_or(Timestamp::MAX),
         }
     }
 
-    /// Takes in what happened and says what to do.
-    pub fn tick(&mut self, events: Events, now: Timestamp) -> Tick {
-        let mut tick = Tick::default();
+    /// Takes in what happened, decides, and says which images to ask for. Those may be asked for at once: it changes
+    /// nothing that must be remembered. What else was decided waits for [`write`](Self::write).
+    #[must_use]
+    pub fn think(&mut self, events: Events, now: Timestamp) -> Vec<ImageRequest> {
         self.note_changes(events.changes);
         self.read_changes(now);
         for news in events.news {
             self.hear(news, now);
         }
         self.resync_if_due(now);
-        tick.images.extend(self.checks.due(now));
-        self.write_stuck(&mut tick, now);
-        if self.stuck.is_none() {
-            let draft = self.draft(&mut tick, now);
-            self.write(draft, 0, &mut tick, now);
+        let mut asked = self.checks.due(now);
+        if self.undone.is_none() {
+            let draft = self.draft(&mut asked, now);
+            self.undone = Some(Undone { draft, failures: 0, not_before: now });
         }
+        asked
+    }
+
+    /// Writes what was decided and says what to do, or keeps it for later.
+    pub fn write(&mut self, now: Timestamp) -> Tick {
+        let mut tick = self.write_undone(now);
         tick.wake_at = self.wake_at(now);
         tick
     }

@@ -4,47 +4,43 @@ use groundrun_core::{mutant, record::backoff};
 use jiff::Timestamp;
 use tracing::{info, warn};
 
-use super::{All, Brain, Chain, Draft, Stuck, Tick, later};
+use super::{All, Brain, Chain, Draft, Tick, Undone, later};
 use crate::journal::{Committed, Journal};
 
 impl<J: Journal> Brain<J> {
-    /// Tries again what could not be written.
-    pub(super) fn write_stuck(&mut self, tick: &mut Tick, now: Timestamp) {
-        match self.stuck.take() {
-            Some(stuck) if stuck.not_before > now => self.stuck = Some(stuck),
-            Some(stuck) => self.write(stuck.draft, stuck.failures, tick, now),
-            None => {}
-        }
-    }
-
-    pub(super) fn write(&mut self, draft: Draft, failures: u32, tick: &mut Tick, now: Timestamp) {
+    pub(super) fn write_undone(&mut self, now: Timestamp) -> Tick {
+        let Some(undone) = self.undone.take_if(|undone| undone.not_before <= now) else {
+            return Tick::default();
+        };
+        let Undone { draft, failures, .. } = undone;
         if draft.commit.is_empty() {
-            return self.do_it(draft, &Committed::default(), tick);
+            return self.done(draft, &Committed::default());
         }
         match self.journal.commit(now, draft.commit.clone()) {
             Ok(committed) => {
                 if failures > 0 {
                     info!(failures, "the records can be written again");
                 }
-                self.do_it(draft, &committed, tick);
+                self.done(draft, &committed)
             }
             Err(error) => {
                 if failures == 0 {
                     warn!(error = %Chain(&error), "cannot write the records; nothing is begun until they can be");
                 }
+                let mut tick = Tick::default();
                 if mutant!("does_before_it_is_written") {
-                    tick.actions.extend(draft.actions.iter().cloned());
+                    tick.actions.clone_from(&draft.actions);
                 }
                 let not_before = later(now, backoff(failures));
-                self.stuck =
-                    Some(Stuck { draft, failures: failures.saturating_add(1), not_before });
+                let failures = failures.saturating_add(1);
+                self.undone = Some(Undone { draft, failures, not_before });
+                tick
             }
         }
     }
 
-    fn do_it(&mut self, draft: Draft, committed: &Committed, tick: &mut Tick) {
-        tick.images.extend(draft.images);
-        tick.actions.extend(draft.actions);
+    /// It is in the journal: now it may be done.
+    fn done(&mut self, draft: Draft, committed: &Committed) -> Tick {
         for uid in draft.finished {
             if let Some(run) = self.runs.remove(&uid) {
                 self.retention.insert(run.execution().job.uid);
@@ -57,6 +53,7 @@ impl<J: Journal> Brain<J> {
                 self.wakes.remove(uid);
             }
         }
+        Tick { images: draft.images, actions: draft.actions, ..Tick::default() }
     }
 
     pub(super) fn wake_at(&self, now: Timestamp) -> Timestamp {
@@ -64,8 +61,8 @@ impl<J: Journal> Brain<J> {
         let reads =
             unread.all == All::Unread || !unread.executions.is_empty() || !unread.jobs.is_empty();
         let reads = reads.then_some(unread.not_before);
-        if let Some(stuck) = &self.stuck {
-            return reads.map_or(stuck.not_before, |at| at.min(stuck.not_before));
+        if let Some(undone) = &self.undone {
+            return reads.map_or(undone.not_before, |at| at.min(undone.not_before));
         }
         let more = self.turn.has_more() || !self.reaping.is_empty() || !self.retention.is_empty();
         let wakes = self.wakes.values().copied();

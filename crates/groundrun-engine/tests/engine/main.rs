@@ -1,0 +1,132 @@
+//! The engine on a real store, with a backend and images that are a few lines here.
+
+mod world;
+
+use std::time::Duration;
+
+use groundrun_core::{
+    port::Action,
+    record::{Cause, Counters, Ending, Exit, Outcome, ReadinessState},
+};
+use testkit::sample::Shape;
+use world::{Answer, World};
+
+fn shape(tasks: i32, max_retries: i32) -> Shape {
+    Shape { tasks, max_retries, ..Shape::default() }
+}
+
+fn exited(code: u8) -> Ending {
+    let (exit, cause) = (Exit::Code(code), Cause::OnItsOwn);
+    Ending::Exited { exit, cause, memory_peak: None, message: None }
+}
+
+#[test]
+fn an_execution_of_many_tasks_completes_and_every_start_was_intended_before() {
+    let world = World::new(Answer::EndsAtOnce(exited(0)));
+    let engine = world.start_engine();
+    let execution = world.run(&shape(300, 0));
+    let state = world.wait_completed(execution);
+    assert_eq!(state.completed.expect("it is completed").outcome, Outcome::Succeeded);
+    assert_eq!(state.counters, Counters { succeeded: 300, ..Counters::default() });
+    assert_eq!(world.backend.starts(), 300);
+    assert_eq!(world.backend.starts_without_intent(), 0);
+    engine.stop();
+}
+
+#[test]
+fn a_task_that_always_fails_is_tried_as_often_as_it_may_be() {
+    let world = World::new(Answer::EndsAtOnce(exited(3)));
+    let engine = world.start_engine();
+    let execution = world.run(&shape(2, 3));
+    let state = world.wait_completed(execution);
+    let counters = Counters { failed: 2, retried: 2, ..Counters::default() };
+    assert_eq!(state.counters, counters);
+    assert_eq!(world.backend.starts(), 8);
+    engine.stop();
+}
+
+#[test]
+fn what_runs_is_adopted_by_the_next_engine_and_what_was_only_intended_is_begun_by_it() {
+    let world = World::new(Answer::StartsOnly { tasks: 1 });
+    let engine = world.start_engine();
+    let execution = world.run(&shape(2, 0));
+    world.wait(|| world.backend.starts() == 2 && world.state(execution).counters.running == 1);
+    engine.stop();
+
+    world.backend.answer(Answer::EndsAtOnce(exited(0)));
+    world.backend.take_actions();
+    let engine = world.start_engine();
+    let state = world.wait_completed(execution);
+    assert_eq!(state.counters, Counters { succeeded: 2, ..Counters::default() });
+    let actions = world.backend.take_actions();
+    let asked = |task: u32| {
+        actions.iter().find_map(|action| match action {
+            Action::Adopt(id) if id.task == task => Some("adopt"),
+            Action::Start(spec) if spec.id.task == task => Some("start"),
+            _ => None,
+        })
+    };
+    assert_eq!((asked(0), asked(1)), (Some("adopt"), Some("start")));
+    engine.stop();
+}
+
+#[test]
+fn another_boot_makes_what_ran_lost() {
+    let world = World::new(Answer::StartsOnly { tasks: 2 });
+    let engine = world.start_engine();
+    let execution = world.run(&shape(2, 0));
+    world.wait(|| world.state(execution).counters.running == 2);
+    engine.stop();
+
+    let engine = world.reboot().start_engine();
+    let state = world.wait_completed(execution);
+    assert_eq!(state.counters, Counters { failed: 2, ..Counters::default() });
+    engine.stop();
+}
+
+#[test]
+fn a_cancel_stops_what_runs() {
+    let world = World::new(Answer::StartsOnly { tasks: 2 });
+    let engine = world.start_engine();
+    let execution = world.run(&shape(5, 0));
+    world.wait(|| world.state(execution).counters.running == 2);
+    world.cancel(execution);
+    let state = world.wait_completed(execution);
+    assert_eq!(state.completed.expect("it is completed").outcome, Outcome::Cancelled);
+    assert_eq!(state.counters, Counters { cancelled: 5, ..Counters::default() });
+    assert_eq!(state.observed_generation, 2);
+    engine.stop();
+}
+
+#[test]
+fn a_deleted_execution_is_stopped_discarded_and_reaped() {
+    let world = World::new(Answer::StartsOnly { tasks: 2 });
+    let engine = world.start_engine();
+    let execution = world.run(&shape(2, 0));
+    world.wait(|| world.state(execution).counters.running == 2);
+    world.delete(execution);
+    world.wait(|| world.is_reaped(execution));
+    assert!(world.backend.take_actions().contains(&Action::Discard(execution)));
+    engine.stop();
+}
+
+#[test]
+fn a_new_job_is_checked_and_its_answer_written() {
+    let world = World::new(Answer::EndsAtOnce(exited(0)));
+    let engine = world.start_engine();
+    world.wait(|| world.job().readiness.state == ReadinessState::Ready);
+    assert_eq!(world.job().readiness.generation, 1);
+    engine.stop();
+}
+
+#[test]
+fn lost_news_is_asked_for_again() {
+    let world = World::new(Answer::Nothing).resync_every(Duration::from_millis(50));
+    let engine = world.start_engine();
+    let execution = world.run(&shape(3, 0));
+    world.wait(|| world.backend.starts() >= 3);
+    world.backend.answer(Answer::EndsAtOnce(exited(0)));
+    let state = world.wait_completed(execution);
+    assert_eq!(state.counters, Counters { succeeded: 3, ..Counters::default() });
+    engine.stop();
+}

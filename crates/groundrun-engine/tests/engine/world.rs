@@ -1,0 +1,271 @@
+//! A store in a temporary directory, and a backend that does as it is told.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    convert::Infallible,
+    sync::{Arc, Mutex, MutexGuard},
+    time::Duration,
+};
+
+use groundrun_core::{
+    id::{AttemptId, BootId, ExecutionUid, JobUid},
+    port::{
+        Action, Backend, ImageRequest, Images, ImportedImage, Inbox, Limits, News, Observation,
+    },
+    record::{Cause, Ending, Execution, ExecutionState, Exit, Job},
+};
+use groundrun_engine::{Engine, EngineConfig, Mailbox};
+use groundrun_store::{Store, StoreError, Tx, WriteError};
+use jiff::Timestamp;
+use tempfile::TempDir;
+use testkit::sample::{self, Shape};
+use uuid::Uuid;
+
+/// Longer than anything here takes on a machine that is busy with other things.
+const PATIENCE: Duration = Duration::from_secs(30);
+
+pub(crate) struct World {
+    store: Store,
+    pub(crate) backend: Arc<Told>,
+    boot: Mutex<u128>,
+    resync: Duration,
+    _dir: TempDir,
+}
+
+#[expect(clippy::disallowed_methods, reason = "a test of the loop runs in real time")]
+fn now() -> Timestamp {
+    Timestamp::now()
+}
+
+impl World {
+    pub(crate) fn new(answer: Answer) -> Self {
+        let dir = TempDir::new().expect("a temporary directory");
+        let store = Store::open(dir.path()).expect("a new store");
+        let world = Self {
+            backend: Arc::new(Told::new(store.clone(), answer)),
+            store,
+            boot: Mutex::new(1),
+            resync: Duration::from_secs(60),
+            _dir: dir,
+        };
+        let mut job = sample::job(&Shape::default(), now());
+        world.write(move |tx| Ok(tx.insert_job(&mut job, &BTreeMap::new())?));
+        world
+    }
+
+    pub(crate) fn resync_every(mut self, resync: Duration) -> Self {
+        self.resync = resync;
+        self
+    }
+
+    pub(crate) fn reboot(&self) -> &Self {
+        *self.boot.lock().expect("not poisoned") += 1;
+        self
+    }
+
+    pub(crate) fn start_engine(&self) -> Engine {
+        let mailbox = Mailbox::new();
+        self.backend.tell_to(mailbox.clone());
+        let config = EngineConfig {
+            budget: Limits { cpu_millis: 1_000_000, memory_bytes: 1 << 40 },
+            boot_id: BootId(Uuid::from_u128(*self.boot.lock().expect("not poisoned"))),
+            clock: Arc::new(now),
+            resync: self.resync,
+        };
+        let images = Arc::new(AllThere(mailbox.clone()));
+        let backend = self.backend.clone();
+        Engine::start(config, self.store.clone(), mailbox, backend, images).expect("a thread")
+    }
+
+    pub(crate) fn run(&self, shape: &Shape) -> ExecutionUid {
+        let mut execution = sample::execution(shape, 7, now());
+        let uid = execution.uid;
+        self.write(move |tx| Ok(tx.insert_execution(&mut execution, &BTreeMap::new())?));
+        uid
+    }
+
+    pub(crate) fn cancel(&self, uid: ExecutionUid) {
+        self.write(move |tx| {
+            let mut execution = tx.execution_by_uid(uid)?.expect("it is there");
+            execution.wishes.cancel = Some(now());
+            execution.generation += 1;
+            Ok(tx.update_wishes(&mut execution, &BTreeMap::new())?)
+        });
+    }
+
+    pub(crate) fn delete(&self, uid: ExecutionUid) {
+        self.write(move |tx| Ok(tx.delete_execution(uid).map(drop)?));
+    }
+
+    pub(crate) fn state(&self, uid: ExecutionUid) -> ExecutionState {
+        self.execution(uid).expect("it is there").state
+    }
+
+    pub(crate) fn is_reaped(&self, uid: ExecutionUid) -> bool {
+        self.execution(uid).is_none()
+    }
+
+    pub(crate) fn job(&self) -> Job {
+        let read = self.store.read(|view| view.job_by_uid(JobUid(Uuid::nil())));
+        read.expect("it can be read").expect("it is there")
+    }
+
+    pub(crate) fn wait_completed(&self, uid: ExecutionUid) -> ExecutionState {
+        self.wait(|| self.state(uid).completed.is_some());
+        self.state(uid)
+    }
+
+    /// Waits until it holds: looked at after each change of the records.
+    pub(crate) fn wait(&self, holds: impl Fn() -> bool) {
+        let mut watcher = self.store.watch();
+        let end = now() + PATIENCE;
+        while !holds() {
+            assert!(now() < end, "it does not hold after {PATIENCE:?}");
+            let _ = watcher.wait(Duration::from_millis(20));
+        }
+    }
+
+    fn execution(&self, uid: ExecutionUid) -> Option<Execution> {
+        self.store.read(|view| view.execution_by_uid(uid)).expect("it can be read")
+    }
+
+    fn write(
+        &self,
+        body: impl FnOnce(&mut Tx<'_>) -> Result<(), WriteError<Infallible>> + Send + 'static,
+    ) {
+        self.store.write(now(), body).expect("it can be written");
+    }
+}
+
+/// What the backend says to a start, and to the question what became of one.
+#[derive(Clone)]
+pub(crate) enum Answer {
+    EndsAtOnce(Ending),
+    /// The tasks below this number start, and are not heard of again until they are stopped.
+    StartsOnly {
+        tasks: u32,
+    },
+    Nothing,
+}
+
+/// A backend that answers as it is told, at once and on the caller's thread.
+pub(crate) struct Told {
+    store: Store,
+    state: Mutex<State>,
+}
+
+struct State {
+    answer: Answer,
+    mailbox: Option<Arc<Mailbox>>,
+    actions: Vec<Action>,
+    started: BTreeSet<AttemptId>,
+    starts_without_intent: usize,
+}
+
+impl Told {
+    fn new(store: Store, answer: Answer) -> Self {
+        let state = State {
+            answer,
+            mailbox: None,
+            actions: Vec::new(),
+            started: BTreeSet::new(),
+            starts_without_intent: 0,
+        };
+        Self { store, state: Mutex::new(state) }
+    }
+
+    pub(crate) fn answer(&self, answer: Answer) {
+        self.lock().answer = answer;
+    }
+
+    pub(crate) fn starts(&self) -> usize {
+        self.lock().started.len()
+    }
+
+    pub(crate) fn starts_without_intent(&self) -> usize {
+        self.lock().starts_without_intent
+    }
+
+    pub(crate) fn take_actions(&self) -> Vec<Action> {
+        std::mem::take(&mut self.lock().actions)
+    }
+
+    fn tell_to(&self, mailbox: Arc<Mailbox>) {
+        self.lock().mailbox = Some(mailbox);
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().expect("not poisoned")
+    }
+
+    fn is_intended(&self, id: AttemptId) -> bool {
+        let attempts =
+            self.store.read::<_, StoreError>(|view| view.attempts_of_task(id.execution, id.task));
+        attempts.expect("it can be read").iter().any(|attempt| attempt.id == id)
+    }
+}
+
+impl State {
+    fn tell(&self, id: AttemptId, seen: Observation) {
+        let mailbox = self.mailbox.as_ref().expect("an engine was started");
+        mailbox.tell(News::Attempt { id, seen });
+    }
+
+    fn say(&self, id: AttemptId) {
+        let at = now();
+        match self.answer.clone() {
+            Answer::EndsAtOnce(ending) => {
+                self.tell(id, Observation::Started { at });
+                self.tell(id, Observation::Ended { at, ending });
+            }
+            Answer::StartsOnly { tasks } if id.task < tasks => {
+                self.tell(id, Observation::Started { at });
+            }
+            Answer::StartsOnly { .. } | Answer::Nothing => {}
+        }
+    }
+}
+
+impl Backend for Told {
+    fn apply(&self, action: Action) {
+        let intended = match &action {
+            Action::Start(spec) => self.is_intended(spec.id),
+            _ => true,
+        };
+        let mut state = self.lock();
+        state.starts_without_intent += usize::from(!intended);
+        match &action {
+            Action::Start(spec) => {
+                state.started.insert(spec.id);
+                state.say(spec.id);
+            }
+            Action::Adopt(id) => state.say(*id),
+            Action::Stop { id, .. } => {
+                let (exit, cause) = (Exit::Signal(15), Cause::Asked);
+                let ending = Ending::Exited { exit, cause, memory_peak: None, message: None };
+                state.tell(*id, Observation::Ended { at: now(), ending });
+            }
+            Action::Forget(_) | Action::Discard(_) => {}
+        }
+        state.actions.push(action);
+    }
+}
+
+/// Images that are always there.
+struct AllThere(Arc<Mailbox>);
+
+impl Images for AllThere {
+    fn ask(&self, request: ImageRequest) {
+        let image = |_| ImportedImage { digest: "sha256:1".to_owned(), stale: None };
+        match request {
+            ImageRequest::Check { job, generation, .. } => {
+                self.0.tell(News::Checked { job, generation, result: Ok(()) });
+            }
+            ImageRequest::Import { execution, images } => {
+                let result = Ok(images.iter().map(image).collect());
+                self.0.tell(News::Imported { execution, result });
+            }
+            ImageRequest::Release(_) => {}
+        }
+    }
+}
