@@ -41,7 +41,7 @@ fn budget(machine: Limits, ceiling: Ceiling, share: Share) -> Limits {
     let memory = machine.memory_bytes.min(ceiling.memory_bytes.unwrap_or(u64::MAX));
     Limits {
         cpu_millis: cpu.saturating_mul(share.cpu_overcommit.get().into()),
-        memory_bytes: memory / 100 * u64::from(share.memory_percent.min(100)),
+        memory_bytes: memory / 100 * u64::from(share.memory_percent),
     }
 }
 

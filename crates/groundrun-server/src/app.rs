@@ -20,6 +20,9 @@ use crate::{
 /// Reads at once: as many as the store has connections for. More would only hold threads.
 const READS_MAX: usize = 4;
 
+/// Log queries and large documents at once: each may take a second, and reads must not wait behind them.
+const HEAVY_MAX: usize = 2;
+
 /// Bodies over [`crate::call::SMALL_BODY`] that may be in memory at once: 4 × 40 MiB is the worst case.
 const LARGE_BODIES_MAX: usize = 4;
 
@@ -49,6 +52,7 @@ pub(crate) struct App {
     pub(crate) large_bodies: Arc<Semaphore>,
     world: World,
     reads: Semaphore,
+    heavy: Semaphore,
     projects: Mutex<BTreeSet<String>>,
 }
 
@@ -82,6 +86,7 @@ impl App {
             large_bodies: Arc::new(Semaphore::new(LARGE_BODIES_MAX)),
             world,
             reads: Semaphore::new(READS_MAX),
+            heavy: Semaphore::new(HEAVY_MAX),
             projects: Mutex::default(),
         }
     }
@@ -134,15 +139,24 @@ impl App {
         self: &Arc<Self>,
         read: impl FnOnce(&View<'_>) -> Outcome<T> + Send + 'static,
     ) -> Outcome<T> {
-        self.blocking(move |app| app.store.read(read)).await
+        self.off_the_reactor(&self.reads, move |app| app.store.read(read)).await
     }
 
-    /// Runs `work` on a thread that may block.
-    pub(crate) async fn blocking<T: Send + 'static>(
+    /// Runs `work` that takes long, on a thread that may block.
+    pub(crate) async fn heavy<T: Send + 'static>(
         self: &Arc<Self>,
         work: impl FnOnce(&Self) -> Outcome<T> + Send + 'static,
     ) -> Outcome<T> {
-        let _permit = self.reads.acquire().await;
+        self.off_the_reactor(&self.heavy, work).await
+    }
+
+    async fn off_the_reactor<T: Send + 'static>(
+        self: &Arc<Self>,
+        bound: &Semaphore,
+        work: impl FnOnce(&Self) -> Outcome<T> + Send + 'static,
+    ) -> Outcome<T> {
+        // Never closed.
+        let _permit = bound.acquire().await;
         let app = Arc::clone(self);
         tokio::task::spawn_blocking(move || work(&app)).await.unwrap_or_else(|error| {
             tracing::error!(%error, "a handler panicked");

@@ -62,7 +62,7 @@ impl Call {
         }
         // Some 0.1 s of work, for which no other connection should wait.
         let body = self.body.clone();
-        app.blocking(move |_| Ok(check::decode_bytes(&body)?)).await
+        app.heavy(move |_| Ok(check::decode_bytes(&body)?)).await
     }
 
     /// The body as JSON; an empty one is `{}`.

@@ -29,6 +29,9 @@ mod router;
 mod serve;
 mod tasks;
 
+#[cfg(test)]
+mod tests;
+
 pub use app::{Clock, Random, World};
 pub use config::{ConfigError, PROXY_NAME, ServerConfig, Token};
 pub use logs::{LogLine, LogPosition, Logs, Stream};

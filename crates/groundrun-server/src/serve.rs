@@ -40,8 +40,8 @@ const CONNECTIONS_MAX: usize = 256;
 /// How long a request's head may take, counted from the end of the one before: also how long a connection idles.
 const HEAD_WITHIN: Duration = Duration::from_secs(60);
 
-/// The largest head: clients turn to a form above 2 KiB of URL, and a token is some KiB.
-const HEAD_MAX: usize = 64 << 10;
+/// A head is cut off somewhere between this and its double: clients turn to a form above 2 KiB of URL, a token is some KiB.
+pub(crate) const HEAD_MAX: usize = 64 << 10;
 
 /// How long connections may take to finish their request after the stop was asked for. Handlers take milliseconds.
 const STOP_WITHIN: Duration = Duration::from_secs(5);

@@ -1,2 +1,79 @@
-//! The binary.
-fn main() {}
+//! The binary. It wires the parts, reads the clock, and has no logic of its own.
+
+use std::process::ExitCode;
+
+use clap::Parser;
+use groundrun_shim::{Spawner, SpawnerConfig, SpawnerHandle};
+
+use crate::cli::{
+    Cli, Verb,
+    exit::{Exit, Stop, chain},
+};
+
+mod cli;
+mod client;
+mod config;
+mod document;
+mod follow;
+mod ground;
+mod serve;
+mod show;
+mod world;
+
+fn main() -> ExitCode {
+    let cli = Cli::parse();
+    match dispatch(cli) {
+        Ok(exit) => exit.into(),
+        Err(stop) => {
+            for line in &stop.lines {
+                eprintln!("groundrun: {line}");
+            }
+            stop.exit.into()
+        }
+    }
+}
+
+fn dispatch(cli: Cli) -> Result<Exit, Stop> {
+    match cli.verb {
+        Verb::Run(args) => {
+            let spawner = spawner()?;
+            log(&cli.log)?;
+            cli::run::main(args, spawner)
+        }
+        Verb::Serve(args) => {
+            let spawner = spawner()?;
+            log(&cli.log)?;
+            serve::main(&args, spawner)
+        }
+        Verb::Env(args) => cli::gcloud::env(&args),
+        Verb::Gcloud(args) => cli::gcloud::gcloud(&args),
+        Verb::Jobs(verb) => runtime()?.block_on(cli::jobs::main(verb)),
+        Verb::Executions(verb) => runtime()?.block_on(cli::executions::main(verb)),
+        Verb::Tasks(verb) => runtime()?.block_on(cli::tasks::main(verb)),
+        Verb::Logs(args) => runtime()?.block_on(cli::logs::main(args)),
+        Verb::Completions { shell } => cli::manual::completions(shell),
+        Verb::Man { directory } => cli::manual::man(&directory),
+    }
+}
+
+/// Forked while there is one thread and little memory: it forks a shim for each attempt.
+fn spawner() -> Result<SpawnerHandle, Stop> {
+    Spawner::fork(SpawnerConfig::default())
+        .map_err(|e| Stop::cannot_run_here(vec![format!("start the spawner: {}", chain(&e))]))
+}
+
+/// Two threads serve HTTP: the work is in the journal's and the engine's threads.
+fn runtime() -> Result<tokio::runtime::Runtime, Stop> {
+    tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(2)
+        .enable_all()
+        .build()
+        .map_err(|e| Stop::failed(format!("start threads: {e}")))
+}
+
+fn log(filter: &str) -> Result<(), Stop> {
+    let filter = tracing_subscriber::EnvFilter::try_new(filter)
+        .map_err(|e| Stop::bad_input(format!("--log {filter}: {e}")))?;
+    tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).init();
+    Ok(())
+}

@@ -16,7 +16,10 @@ use testkit::conformance::{Place, Witness, attempt, bounded};
 
 use crate::place::HostPlace;
 
-pub(crate) const SCENARIOS: &[(&str, fn(&mut HostPlace))] = &[
+/// A sentence about this backend, and its proof.
+type Scenario = (&'static str, fn(&mut HostPlace));
+
+pub(crate) const SCENARIOS: &[Scenario] = &[
     ("a cgroup that no monitor watches over is swept at the start", sweep),
     ("a writable layer on disk is gone with what is forgotten", writable_on_disk),
     ("without a network there is a loopback alone", no_network),

@@ -425,11 +425,11 @@ fn xattr(name: &[u8]) -> Xattr {
 fn copy_looks(from: BorrowedFd<'_>, looks: &Stat, to: BorrowedFd<'_>) -> Result<(), Errno> {
     fs::fchown(to, Some(Uid::from_raw(looks.st_uid)), Some(Gid::from_raw(looks.st_gid)))?;
     fs::fchmod(to, Mode::from_raw_mode(looks.st_mode & 0o7777))?;
-    let mut names = vec![0; fs::flistxattr(from, &mut [0u8; 0])?];
+    let mut names = vec![0; fs::flistxattr_query(from)?];
     let length = fs::flistxattr(from, &mut names)?;
     for name in names[..length].split(|&byte| byte == 0) {
         if !name.is_empty() && xattr(name) == Xattr::Taken {
-            let mut value = vec![0; fs::fgetxattr(from, name, &mut [0u8; 0])?];
+            let mut value = vec![0; fs::fgetxattr_query(from, name)?];
             let length = fs::fgetxattr(from, name, &mut value)?;
             fs::fsetxattr(to, name, &value[..length], XattrFlags::empty())?;
         }

@@ -1,4 +1,11 @@
 //! The crate's contract, asked through its port.
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on says where")]
 
+mod hostile;
+mod layers;
+mod overlay;
+mod port;
+mod registries;
 mod sources;
+mod store;
 mod support;

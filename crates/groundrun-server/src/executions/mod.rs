@@ -18,9 +18,6 @@ use groundrun_store::{StoreError, View};
 
 use crate::app::Place;
 
-/// `Active` until the execution has ended, which the index of labels does not follow: it is tested on each record.
-const SERVING_STATE: &str = "run.googleapis.com/servingState";
-
 /// Project and execution of the path.
 type Path = (String, String);
 
@@ -41,7 +38,6 @@ pub(crate) const OWN_NAME: &str = "own name";
 /// The labels that the store selects by.
 pub(crate) fn indexed_labels(execution: &Execution) -> BTreeMap<String, String> {
     let mut labels = render::execution_labels(execution);
-    labels.remove(SERVING_STATE);
     labels.insert(OWN_NAME.to_owned(), execution.name.clone());
     labels
 }

@@ -39,7 +39,7 @@ pub(crate) async fn list(State(app): State<Arc<App>>, call: Call) -> Outcome {
     let shape = call.shape(&[])?;
     let request: ListLogEntriesRequest = call.message(&app).await?;
     let wanted = Wanted::read(&app, &request)?;
-    let page = app.blocking(move |app| wanted.page(app)).await?;
+    let page = app.heavy(move |app| wanted.page(app)).await?;
     reply::json(&page, &shape)
 }
 

@@ -2,12 +2,14 @@
 
 use std::{
     collections::BTreeMap,
+    convert::Infallible,
     fmt, io,
     num::NonZeroUsize,
     sync::{
         Arc, Mutex,
         atomic::{AtomicI64, AtomicU64, Ordering},
     },
+    time::Duration,
 };
 
 use axum::{
@@ -15,11 +17,17 @@ use axum::{
     http::{HeaderMap, Request, StatusCode, header},
 };
 use bytes::Bytes;
-use groundrun_core::id::AttemptId;
-use groundrun_store::Store;
+use groundrun_core::{
+    id::{AttemptId, BootId},
+    record::{
+        Attempt, Cause, Ending, Execution, ExecutionState, Exit, Job, Readiness, ReadinessState,
+        Scope,
+    },
+};
+use groundrun_store::{Applied, Store, Tx, WriteError};
 use http_body_util::BodyExt;
 use jiff::{SignedDuration, Timestamp};
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use crate::{
     app::{App, World},
@@ -58,14 +66,25 @@ impl Fixture {
     }
 
     pub(super) fn with(configure: impl FnOnce(&mut ServerConfig)) -> Self {
+        Self::build(configure, |_| {})
+    }
+
+    pub(super) fn with_world(change: impl FnOnce(&mut World)) -> Self {
+        Self::build(|_| {}, change)
+    }
+
+    fn build(configure: impl FnOnce(&mut ServerConfig), change: impl FnOnce(&mut World)) -> Self {
         let dir = tempfile::tempdir().expect("a temporary directory");
         let store = Store::open(dir.path()).expect("an empty directory opens");
         let logs = Arc::new(FakeLogs::default());
         let mut config = ServerConfig::new(([127, 0, 0, 1], 0).into(), "demo", "us-central1");
         config.account = "me@example.com".to_owned();
+        config.console = "http://localhost:8080".to_owned();
+        config.readiness_within = Duration::ZERO;
         configure(&mut config);
         let now = Arc::new(AtomicI64::new(0));
-        let world = world(&now);
+        let mut world = world(&now);
+        change(&mut world);
         let front = Front::new(App::new(config, store.clone(), logs.clone(), world));
         Self { front, store, logs, now, _dir: dir }
     }
@@ -108,6 +127,104 @@ impl Fixture {
     }
 }
 
+/// The engine's part of the records.
+impl Fixture {
+    fn write(
+        &self,
+        write: impl FnOnce(&mut Tx<'_>) -> Result<(), WriteError<Infallible>> + Send + 'static,
+    ) {
+        self.store.write(self.now(), write).expect("the store takes it");
+    }
+
+    /// What came of the check of a job.
+    pub(super) fn check(&self, name: &str, state: ReadinessState) {
+        let job = self.job(name);
+        let readiness = Readiness { generation: job.generation, since: self.now(), state };
+        self.write(move |tx| {
+            assert_eq!(tx.set_readiness(job.uid, &readiness)?, Applied::Yes);
+            Ok(())
+        });
+    }
+
+    pub(super) fn job(&self, name: &str) -> Job {
+        let job = self.store.read(|view| view.job(&scope(), name)).expect("the store is readable");
+        job.expect("the job is there")
+    }
+
+    pub(super) fn execution(&self, name: &str) -> Execution {
+        let found = self.store.read(|view| view.execution(&scope(), name));
+        found.expect("the store is readable").expect("the execution is there")
+    }
+
+    /// How far an execution is.
+    pub(super) fn advance(&self, name: &str, change: impl FnOnce(&mut ExecutionState)) {
+        let Execution { uid, mut state, .. } = self.execution(name);
+        change(&mut state);
+        self.write(move |tx| Ok(tx.set_execution_state(uid, &state)?));
+    }
+
+    /// An attempt of a task, from one second to another.
+    pub(super) fn attempt(
+        &self,
+        execution: &str,
+        task: u32,
+        from: i64,
+        end: Option<(i64, Ending)>,
+    ) -> AttemptId {
+        let uid = self.execution(execution).uid;
+        let known = self
+            .store
+            .read(|view| view.attempts_of_task(uid, task))
+            .expect("the store is readable");
+        let attempt = u32::try_from(known.len()).expect("tests are small");
+        let id = AttemptId { execution: uid, task, attempt };
+        let record = Attempt {
+            id,
+            boot: BootId(uuid::Uuid::nil()),
+            intended: time(from),
+            started: Some(time(from)),
+            ended: end.map(|(at, ending)| (time(at), ending)),
+        };
+        self.write(move |tx| Ok(tx.insert_attempts([&record])?));
+        id
+    }
+
+    /// Runs a job; the name of the execution.
+    pub(super) async fn run(&self, job: &str) -> String {
+        let execution = self.post(&format!("{JOBS}/{job}:run"), "{}").await.ok();
+        execution["metadata"]["name"].as_str().expect("it has a name").to_owned()
+    }
+}
+
+pub(super) fn scope() -> Scope {
+    Scope { project: "demo".to_owned(), region: "us-central1".to_owned() }
+}
+
+/// The end of a process by itself.
+pub(super) fn exit(code: u8) -> Ending {
+    Ending::Exited {
+        exit: Exit::Code(code),
+        cause: Cause::OnItsOwn,
+        memory_peak: None,
+        message: None,
+    }
+}
+
+/// The least that is a job.
+pub(super) fn job(name: &str) -> Value {
+    tasks(name, 1)
+}
+
+/// A job of so many tasks.
+pub(super) fn tasks(name: &str, count: u32) -> Value {
+    json!({
+        "apiVersion": "run.googleapis.com/v1", "kind": "Job",
+        "metadata": {"name": name, "labels": {"team": "x"}},
+        "spec": {"template": {"spec": {"taskCount": count, "template": {"spec": {
+            "containers": [{"image": "builtin.groundrun/job"}]}}}}},
+    })
+}
+
 /// A request as gcloud sends it.
 pub(super) fn request(method: &str, path: &str, body: &str) -> Request<Body> {
     let mut builder = Request::builder().method(method).uri(path).header(header::HOST, HOST);
@@ -131,7 +248,8 @@ pub(super) fn world(now: &Arc<AtomicI64>) -> World {
         random: Arc::new(move |buffer| {
             for byte in buffer {
                 // Knuth's multiplier: any mixing will do here.
-                let next = |old: u64| Some(old.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1));
+                let next =
+                    |old: u64| Some(old.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1));
                 let old = state.fetch_update(Ordering::SeqCst, Ordering::SeqCst, next);
                 *byte = old.unwrap_or_default().to_be_bytes()[0];
             }
@@ -163,7 +281,9 @@ impl fmt::Display for Answer {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match serde_json::from_slice::<Value>(&self.bytes) {
             Ok(json) => write!(f, "{}\n{json:#}", self.status.as_u16()),
-            Err(_) => write!(f, "{}\n{}", self.status.as_u16(), String::from_utf8_lossy(&self.bytes)),
+            Err(_) => {
+                write!(f, "{}\n{}", self.status.as_u16(), String::from_utf8_lossy(&self.bytes))
+            }
         }
     }
 }
@@ -184,6 +304,17 @@ pub(super) struct FakeLogs {
 impl FakeLogs {
     pub(super) fn write(&self, attempt: AttemptId, line: LogLine) {
         self.lines.lock().expect("no test panics with it").entry(attempt).or_default().push(line);
+    }
+}
+
+impl FakeLogs {
+    /// Lines that the attempt has written.
+    pub(super) fn len(&self, attempt: AttemptId) -> u64 {
+        self.lines
+            .lock()
+            .expect("no test panics with it")
+            .get(&attempt)
+            .map_or(0, |lines| lines.len() as u64)
     }
 }
 

@@ -36,7 +36,9 @@ async fn only_names_of_this_machine_are_answered() {
         let answer = list(&fixture, &[("host", ours)]).await;
         assert_eq!(answer.status, StatusCode::OK, "{ours}: {answer}");
     }
-    for foreign in ["evil.example", "localhost.evil.example", "us-central1-evil.example", "10.0.0.1", ""] {
+    for foreign in
+        ["evil.example", "localhost.evil.example", "us-central1-evil.example", "10.0.0.1", ""]
+    {
         let answer = list(&fixture, &[("host", foreign)]).await;
         assert_eq!(answer.status, StatusCode::FORBIDDEN, "{foreign}: {answer}");
     }
@@ -90,7 +92,9 @@ async fn pages_of_other_origins_are_refused() {
 #[tokio::test]
 async fn a_body_that_a_form_could_send_is_refused() {
     let fixture = Fixture::new();
-    for kind in ["text/plain", "application/x-www-form-urlencoded", "multipart/form-data; boundary=x", ""] {
+    for kind in
+        ["text/plain", "application/x-www-form-urlencoded", "multipart/form-data; boundary=x", ""]
+    {
         let request = Request::post(JOBS)
             .header("host", "localhost")
             .header("content-type", kind)

@@ -29,7 +29,8 @@ async fn a_policy_is_given_back_as_it_was_set() {
     assert_eq!(answer, json!({"bindings": [binding], "etag": etag, "version": 1}));
     assert_eq!(fixture.get(&format!("{JOB}:getIamPolicy")).await.ok(), answer);
 
-    let remove = json!({"policy": {"etag": etag, "version": 1}, "updateMask": "bindings,etag,version"});
+    let remove =
+        json!({"policy": {"etag": etag, "version": 1}, "updateMask": "bindings,etag,version"});
     let answer = fixture.post(&format!("{JOB}:setIamPolicy"), remove).await.ok();
     assert_eq!(answer, json!({"etag": answer["etag"], "version": 1}));
     assert_ne!(answer["etag"], etag);
@@ -40,7 +41,16 @@ async fn a_stale_etag_is_a_conflict() {
     let fixture = fixture().await;
     let set = json!({"policy": {"bindings": [], "etag": "BwXceTs="}});
     let answer = fixture.post(&format!("{JOB}:setIamPolicy"), set).await;
-    insta::assert_snapshot!(answer, @r"");
+    insta::assert_snapshot!(answer, @r#"
+    409
+    {
+      "error": {
+        "code": 409,
+        "message": "There were concurrent policy changes. Please retry the whole read-modify-write with exponential backoff. The request's ETag did not match the current policy's ETag.",
+        "status": "ABORTED"
+      }
+    }
+    "#);
 }
 
 #[tokio::test]
@@ -49,7 +59,39 @@ async fn every_fault_of_a_policy_is_told() {
         "policy": {"bindings": [{"role": "invoker", "members": ["tom"], "condition": {"expression": "x"}}], "version": 2},
     });
     let answer = fixture().await.post(&format!("{JOB}:setIamPolicy"), set).await;
-    insta::assert_snapshot!(answer, @r"");
+    insta::assert_snapshot!(answer, @r#"
+    400
+    {
+      "error": {
+        "code": 400,
+        "details": [
+          {
+            "@type": "type.googleapis.com/google.rpc.BadRequest",
+            "fieldViolations": [
+              {
+                "description": "must be 0, 1 or 3",
+                "field": "policy.version"
+              },
+              {
+                "description": "Role (invoker) does not exist in the resource's hierarchy.",
+                "field": "policy.bindings[0].role"
+              },
+              {
+                "description": "a policy with conditions must have version 3",
+                "field": "policy.bindings[0].condition"
+              },
+              {
+                "description": "The member tom is of an unknown type.",
+                "field": "policy.bindings[0].members[0]"
+              }
+            ]
+          }
+        ],
+        "message": "policy.version: must be 0, 1 or 3\npolicy.bindings[0].role: Role (invoker) does not exist in the resource's hierarchy.\npolicy.bindings[0].condition: a policy with conditions must have version 3\npolicy.bindings[0].members[0]: The member tom is of an unknown type.",
+        "status": "INVALID_ARGUMENT"
+      }
+    }
+    "#);
     let set = json!({"policy": {}, "updateMask": "owner"});
     let answer = fixture().await.post(&format!("{JOB}:setIamPolicy"), set).await;
     assert_eq!(answer.status, StatusCode::BAD_REQUEST, "{answer}");
@@ -58,7 +100,8 @@ async fn every_fault_of_a_policy_is_told() {
 #[tokio::test]
 async fn a_policy_goes_with_its_job() {
     let fixture = fixture().await;
-    let set = json!({"policy": {"bindings": [{"members": ["allUsers"], "role": "roles/run.invoker"}]}});
+    let set =
+        json!({"policy": {"bindings": [{"members": ["allUsers"], "role": "roles/run.invoker"}]}});
     fixture.post(&format!("{JOB}:setIamPolicy"), set).await.ok();
     fixture.delete(&format!("{JOBS}/j1")).await.ok();
     let answer = fixture.get(&format!("{JOB}:getIamPolicy")).await;

@@ -8,14 +8,38 @@ async fn the_configured_regions_are_the_locations() {
         config.regions.insert("europe-west1".to_owned());
     });
     let answer = fixture.get("/v1/projects/demo/locations?alt=json&pageSize=100").await;
-    insta::assert_snapshot!(answer, @r"");
+    insta::assert_snapshot!(answer, @r#"
+    200
+    {
+      "locations": [
+        {
+          "displayName": "europe-west1, on this machine",
+          "locationId": "europe-west1",
+          "name": "projects/demo/locations/europe-west1"
+        },
+        {
+          "displayName": "us-central1, on this machine",
+          "locationId": "us-central1",
+          "name": "projects/demo/locations/us-central1"
+        }
+      ]
+    }
+    "#);
 }
 
 #[tokio::test]
 async fn a_project_has_its_number() {
     let fixture = Fixture::new();
     let answer = fixture.get("/v1/projects/demo?alt=json").await;
-    insta::assert_snapshot!(answer, @r"");
+    insta::assert_snapshot!(answer, @r#"
+    200
+    {
+      "lifecycleState": "ACTIVE",
+      "name": "demo",
+      "projectId": "demo",
+      "projectNumber": "441258804118"
+    }
+    "#);
     let number = answer.json()["projectNumber"].as_str().expect("a string").to_owned();
     assert_eq!(fixture.get(&format!("/v1/projects/{number}")).await, answer);
 }
@@ -24,7 +48,17 @@ async fn a_project_has_its_number() {
 async fn every_service_is_enabled() {
     let fixture = Fixture::new();
     let answer = fixture.get("/v1/projects/demo/services/run.googleapis.com?alt=json").await;
-    insta::assert_snapshot!(answer, @r"");
+    insta::assert_snapshot!(answer, @r#"
+    200
+    {
+      "config": {
+        "name": "run.googleapis.com"
+      },
+      "name": "projects/441258804118/services/run.googleapis.com",
+      "parent": "projects/441258804118",
+      "state": "ENABLED"
+    }
+    "#);
     let body = r#"{"serviceIds":["run.googleapis.com"]}"#;
     let answer = fixture.post("/v1/projects/demo/services:batchEnable?alt=json", body).await.ok();
     assert_eq!(answer["done"], true);

@@ -28,7 +28,27 @@ async fn fields_selects_parts_of_an_answer() {
 #[tokio::test]
 async fn an_unknown_parameter_is_refused_by_name() {
     let answer = Fixture::new().get(&format!("{JOBS}?alt=json&limits=3")).await;
-    insta::assert_snapshot!(answer, @r"");
+    insta::assert_snapshot!(answer, @r#"
+    400
+    {
+      "error": {
+        "code": 400,
+        "details": [
+          {
+            "@type": "type.googleapis.com/google.rpc.BadRequest",
+            "fieldViolations": [
+              {
+                "description": "Invalid JSON payload received. Unknown name \"limits\": Cannot bind query parameter. Field 'limits' could not be found in request message.",
+                "field": ""
+              }
+            ]
+          }
+        ],
+        "message": "Invalid JSON payload received. Unknown name \"limits\": Cannot bind query parameter. Field 'limits' could not be found in request message.",
+        "status": "INVALID_ARGUMENT"
+      }
+    }
+    "#);
 }
 
 #[tokio::test]
@@ -91,5 +111,14 @@ async fn paths_of_nothing_are_404_and_what_is_not_built_is_named() {
 #[tokio::test]
 async fn a_namespace_that_is_no_project_is_404() {
     let answer = Fixture::new().get("/apis/run.googleapis.com/v1/namespaces/No_Such/jobs").await;
-    insta::assert_snapshot!(answer, @r"");
+    insta::assert_snapshot!(answer, @r#"
+    404
+    {
+      "error": {
+        "code": 404,
+        "message": "Project 'No_Such' not found or deleted.",
+        "status": "NOT_FOUND"
+      }
+    }
+    "#);
 }

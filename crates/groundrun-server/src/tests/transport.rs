@@ -20,7 +20,7 @@ use super::fixture::{FakeLogs, JOBS, world};
 use crate::{
     call::BODY_MAX,
     config::{PROXY_NAME, ServerConfig},
-    serve::{BindError, Server},
+    serve::{BindError, HEAD_MAX, Server},
 };
 
 /// Nothing here takes a second; a minute means that it hangs.
@@ -55,7 +55,10 @@ impl Running {
 
     async fn stop(mut self) {
         drop(self.stop.take());
-        tokio::time::timeout(PATIENCE, self.served).await.expect("it stops").expect("it does not panic");
+        tokio::time::timeout(PATIENCE, self.served)
+            .await
+            .expect("it stops")
+            .expect("it does not panic");
     }
 }
 
@@ -142,7 +145,8 @@ async fn a_client_may_use_the_server_as_its_proxy() {
 async fn answers_are_compressed_for_those_who_accept_it() {
     let server = Running::start().await;
     let mut stream = server.connect().await;
-    let (head, body) = exchange(&mut stream, &get(JOBS, "Accept-Encoding: gzip, deflate\r\n")).await;
+    let (head, body) =
+        exchange(&mut stream, &get(JOBS, "Accept-Encoding: gzip, deflate\r\n")).await;
     assert!(head.contains("content-encoding: gzip"), "{head}");
     let mut text = String::new();
     GzDecoder::new(body.as_slice()).read_to_string(&mut text).expect("gzip");
@@ -179,6 +183,16 @@ async fn compressed_bodies_are_read_and_bombs_are_not() {
     let (head, body) = exchange(&mut server.connect().await, &post_gzip(b"no gzip")).await;
     assert!(head.starts_with("http/1.1 400"), "{head}");
     assert!(String::from_utf8_lossy(&body).contains("could not be read"));
+    server.stop().await;
+}
+
+#[tokio::test]
+async fn a_head_without_end_is_cut_off() {
+    let server = Running::start().await;
+    let mut stream = server.connect().await;
+    let long = format!("X-Long: {}\r\n", "x".repeat(4 * HEAD_MAX));
+    let (head, _) = exchange(&mut stream, &get(JOBS, &long)).await;
+    assert!(head.starts_with("http/1.1 431"), "{head}");
     server.stop().await;
 }
 

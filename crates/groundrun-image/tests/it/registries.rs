@@ -1,0 +1,528 @@
+//! Registries that ask who we are, send elsewhere, lose the thread, or are not there.
+
+use std::{
+    fs,
+    net::TcpListener,
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+};
+
+use groundrun_core::port::ImageFaultKind;
+use groundrun_image::{Credentials, Digest, Limits, Settings};
+use serde_json::json;
+
+use crate::support::{
+    archive::{Archive, Layer},
+    desk::{Desk, impatient},
+    image::{self, Image, architecture},
+    registry::{Broken, Registry, Reply},
+};
+
+/// With a layer large enough to be cut off in the middle; numbers do not compress to nothing.
+fn large() -> Image {
+    let content: Vec<u8> = (0..200_000u32)
+        .flat_map(|n| Digest::of(&n.to_le_bytes()).to_string().into_bytes())
+        .take(3 << 20)
+        .collect();
+    Image::new(&[Layer::plain(Archive::default().file("large", &content).end())])
+}
+
+fn small() -> Image {
+    Image::new(&[Layer::gzip(&Archive::default().file("file", b"x").end())])
+}
+
+fn layer_path(repository: &str, image: &Image) -> String {
+    format!("/v2/{repository}/blobs/{}", Digest::of(&image.layers[0].bytes))
+}
+
+/// Imports, which must fail so; nothing half-done may stay.
+fn check_fault(desk: &Desk, reference: &str, kind: ImageFaultKind, reason: &str) {
+    let fault = desk.import(reference).expect_err(reason);
+    assert_eq!(fault.kind, kind, "{fault:?}");
+    assert!(fault.message.contains(reason), "{reason:?} is not the reason: {}", fault.message);
+    assert_eq!(fault.image, reference);
+    desk.assert_clean();
+    assert_eq!(desk.folder("images"), [] as [String; 0]);
+}
+
+#[test]
+fn an_index_gives_the_image_for_this_machine() {
+    let registry = Registry::start();
+    let (ours, theirs) = (small(), large());
+    registry.push("app", "ours", &ours);
+    let index = image::index(&[(&theirs, "z80"), (&ours, architecture())]);
+    registry.document("app", "v1", &index);
+    let desk = Desk::new(impatient());
+    let reference = format!("{}/app:v1", registry.host);
+    assert_eq!(desk.import(&reference).expect("imports").digest, ours.digest());
+
+    // By the index' digest nothing is asked any more.
+    let before = registry.log().len();
+    let pinned = format!("{}/app@{}", registry.host, Digest::of(&index));
+    assert_eq!(desk.import(&pinned).expect("imports").digest, ours.digest());
+    assert_eq!(registry.log().len(), before);
+
+    registry.document("app", "v2", &image::index(&[(&theirs, "z80"), (&theirs, "mips")]));
+    let fault = desk.import(&format!("{}/app:v2", registry.host)).expect_err("no such platform");
+    assert_eq!(fault.kind, ImageFaultKind::Unusable);
+    assert!(fault.message.contains("linux/z80, linux/mips"), "{fault:?}");
+    assert!(desk.check(&format!("{}/app:v2", registry.host)).is_err());
+}
+
+#[test]
+fn a_missing_image_is_missing() {
+    let registry = Registry::start();
+    let desk = Desk::new(impatient());
+    let reference = format!("{}/none:v1", registry.host);
+    check_fault(&desk, &reference, ImageFaultKind::Missing, "has no such image");
+    assert_eq!(desk.check(&reference).expect_err("missing").kind, ImageFaultKind::Missing);
+    registry.hook(|_, _| {
+        Some(Reply::status(
+            404,
+            r#"{"errors":[{"code":"NAME_UNKNOWN","message":"repository name not known"}]}"#,
+        ))
+    });
+    check_fault(&desk, &reference, ImageFaultKind::Missing, "has no such image");
+}
+
+#[test]
+fn the_status_decides_what_the_user_is_told() {
+    let registry = Registry::start();
+    let reference = registry.push("app", "v1", &small());
+    let desk = Desk::new(impatient());
+    for (status, kind, reason) in [
+        (403, ImageFaultKind::PermissionDenied, "docker login"),
+        (401, ImageFaultKind::PermissionDenied, "docker login"),
+        (500, ImageFaultKind::Unreachable, "HTTP 500"),
+        (503, ImageFaultKind::Unreachable, "HTTP 503"),
+        (429, ImageFaultKind::Unreachable, "429"),
+        (400, ImageFaultKind::Unusable, "HTTP 400"),
+    ] {
+        registry.hook(move |_, _| Some(Reply::status(status, "<html>")));
+        check_fault(&desk, &reference, kind, reason);
+        assert_eq!(desk.check(&reference).expect_err(reason).kind, kind);
+    }
+}
+
+#[test]
+fn a_registry_that_is_not_there_is_unreachable() {
+    let free = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let desk = Desk::new(impatient());
+    check_fault(&desk, &format!("{free}/app:v1"), ImageFaultKind::Unreachable, "refused");
+}
+
+#[test]
+fn a_registry_that_never_answers_is_given_up() {
+    let registry = Registry::start();
+    let reference = registry.push("app", "v1", &small());
+    registry.hook(|_, _| None);
+    let desk = Desk::new(impatient());
+    check_fault(&desk, &reference, ImageFaultKind::Unreachable, "no answer within 0.5 s");
+}
+
+#[test]
+fn a_download_that_is_cut_off_goes_on_where_it_was() {
+    let registry = Registry::start();
+    let image = large();
+    let reference = registry.push("app", "v1", &image);
+    let (layer, cuts) = (layer_path("app", &image), Arc::new(AtomicUsize::new(0)));
+    registry.hook(move |request, reply| {
+        let mut reply = reply?;
+        if request.path == layer && cuts.fetch_add(1, Ordering::SeqCst) < 2 {
+            reply.broken = Some((1 << 20, Broken::CutOff));
+        }
+        Some(reply)
+    });
+    let desk = Desk::new(impatient());
+    desk.import(&reference).expect("imports in the third try");
+    let ranges: Vec<Option<String>> = registry
+        .requests()
+        .iter()
+        .filter(|request| request.path == layer_path("app", &image))
+        .map(|request| request.headers.get("range").cloned())
+        .collect();
+    assert_eq!(ranges, [None, Some("bytes=1048576-".into()), Some("bytes=2097152-".into())]);
+    desk.assert_clean();
+}
+
+#[test]
+fn a_registry_without_ranges_sends_it_all_again() {
+    let registry = Registry::start();
+    let image = large();
+    let reference = registry.push("app", "v1", &image);
+    let (layer, cuts) = (layer_path("app", &image), Arc::new(AtomicUsize::new(0)));
+    let whole = image.layers[0].bytes.clone();
+    registry.hook(move |request, reply| {
+        if request.path != layer {
+            return reply;
+        }
+        let broken =
+            (cuts.fetch_add(1, Ordering::SeqCst) == 0).then_some((1 << 20, Broken::CutOff));
+        Some(Reply { status: 200, body: whole.clone(), broken, ..Reply::default() })
+    });
+    let desk = Desk::new(impatient());
+    assert_eq!(desk.import(&reference).expect("imports").digest, image.digest());
+}
+
+#[test]
+fn a_download_that_never_comes_to_its_end_is_given_up_with_the_reason() {
+    for (how, reason) in [(Broken::CutOff, "cut off"), (Broken::Stall, "nothing for 0.3 s")] {
+        let registry = Registry::start();
+        let image = large();
+        let reference = registry.push("app", "v1", &image);
+        let layer = layer_path("app", &image);
+        let asked = Arc::new(AtomicUsize::new(0));
+        let count = Arc::clone(&asked);
+        registry.hook(move |request, reply| {
+            let mut reply = reply?;
+            if request.path == layer {
+                count.fetch_add(1, Ordering::SeqCst);
+                reply.broken = Some((1000, how));
+            }
+            Some(reply)
+        });
+        let desk = Desk::new(impatient());
+        check_fault(&desk, &reference, ImageFaultKind::Unreachable, reason);
+        assert_eq!(asked.load(Ordering::SeqCst), 5, "tries are bounded");
+        registry.unhook();
+        desk.import(&reference).expect("imports when the registry is well again");
+    }
+}
+
+#[test]
+fn a_pull_that_trickles_ends_at_the_bound_for_the_whole() {
+    let registry = Registry::start();
+    let image = large();
+    let reference = registry.push("app", "v1", &image);
+    let layer = layer_path("app", &image);
+    registry.hook(move |request, reply| {
+        let mut reply = reply?;
+        if request.path == layer {
+            reply.broken = Some((1000, Broken::Stall));
+        }
+        Some(reply)
+    });
+    let mut settings = impatient();
+    settings.timeouts.whole = std::time::Duration::from_millis(200);
+    let desk = Desk::new(settings);
+    check_fault(&desk, &reference, ImageFaultKind::Unreachable, "did not send the image");
+}
+
+#[test]
+fn corrupt_content_is_unusable_wherever_it_is() {
+    let image = large();
+    let config = format!("/v2/app/blobs/{}", Digest::of(&image.config));
+    let manifest = format!("/v2/app/manifests/{}", image.digest());
+    for path in [layer_path("app", &image), config, manifest] {
+        let registry = Registry::start();
+        let reference = registry.push("app", "v1", &image);
+        registry.hook(move |request, reply| {
+            let mut reply = reply?;
+            if request.path == path {
+                let last = reply.body.len() - 1;
+                reply.body[last] ^= 1;
+            }
+            Some(reply)
+        });
+        let desk = Desk::new(impatient());
+        check_fault(&desk, &reference, ImageFaultKind::Unusable, "it is corrupt there");
+    }
+}
+
+#[test]
+fn what_is_longer_than_promised_is_not_read_on() {
+    let registry = Registry::start();
+    let image = small();
+    let reference = registry.push("app", "v1", &image);
+    let layer = layer_path("app", &image);
+    registry.hook(move |request, reply| {
+        let mut reply = reply?;
+        if request.path == layer {
+            reply.body.extend_from_slice(&[0; 1 << 20]);
+        }
+        Some(reply)
+    });
+    let desk = Desk::new(impatient());
+    check_fault(&desk, &reference, ImageFaultKind::Unusable, "longer than the");
+
+    let limits = Limits { document_bytes: 100, ..Limits::default() };
+    let desk = Desk::new(Settings { limits, ..impatient() });
+    check_fault(&desk, &reference, ImageFaultKind::Unusable, "larger than 100 bytes");
+}
+
+#[test]
+fn a_lost_layer_is_the_registrys_fault() {
+    let registry = Registry::start();
+    let image = small();
+    let reference = registry.push("app", "v1", &image);
+    let layer = layer_path("app", &image);
+    registry.hook(
+        move |request, reply| {
+            if request.path == layer { Some(Reply::status(404, "")) } else { reply }
+        },
+    );
+    let desk = Desk::new(impatient());
+    check_fault(&desk, &reference, ImageFaultKind::Unusable, "push the image again");
+}
+
+#[test]
+fn a_registry_that_does_not_know_head_is_asked_otherwise() {
+    for status in [405, 200] {
+        let registry = Registry::start();
+        let reference = registry.push("app", "v1", &small());
+        registry.hook(move |request, reply| {
+            if request.method == "HEAD" { Some(Reply::status(status, "")) } else { reply }
+        });
+        let desk = Desk::new(impatient());
+        desk.import(&reference).expect("imports");
+    }
+}
+
+#[test]
+fn blobs_may_lie_elsewhere_and_credentials_stay_here() {
+    let (registry, elsewhere) = (Registry::start(), Registry::start());
+    let image = small();
+    let reference = registry.push("app", "v1", &image);
+    let layer = layer_path("app", &image);
+    elsewhere.put("/signed?key=1", "application/octet-stream", &image.layers[0].bytes);
+    let target = format!("http://{}/signed?key=1", elsewhere.host);
+    require_basic(&registry, move |path| {
+        (path == layer).then(|| Reply::status(307, "").with("Location", target.clone()))
+    });
+    let login = Login::me(&registry.host);
+    let desk = Desk::new(login.settings());
+    desk.import(&reference).expect("imports");
+    let asked = elsewhere.requests();
+    assert_eq!(asked.len(), 1);
+    assert_eq!(asked[0].headers.get("authorization"), None);
+}
+
+#[test]
+fn a_redirect_in_circles_ends() {
+    let registry = Registry::start();
+    let image = small();
+    let reference = registry.push("app", "v1", &image);
+    let layer = layer_path("app", &image);
+    registry.hook(move |request, reply| {
+        if request.path == layer {
+            Some(Reply::status(307, "").with("Location", layer.clone()))
+        } else {
+            reply
+        }
+    });
+    let desk = Desk::new(impatient());
+    check_fault(&desk, &reference, ImageFaultKind::Unreachable, "redirects too often");
+}
+
+/// `me` with the password `secret`.
+const ME: &str = "Basic bWU6c2VjcmV0";
+
+/// Docker's directory with what `docker login` wrote.
+struct Login(tempfile::TempDir);
+
+impl Login {
+    fn with(config: &serde_json::Value) -> Self {
+        let folder = tempfile::TempDir::new().unwrap();
+        fs::write(folder.path().join("config.json"), config.to_string()).unwrap();
+        Self(folder)
+    }
+
+    fn me(host: &str) -> Self {
+        let auth = ME.trim_start_matches("Basic ");
+        Self::with(&json!({"auths": {host: {"auth": auth}}}))
+    }
+
+    fn settings(&self) -> Settings {
+        Settings { credentials: Credentials::Docker(self.0.path().to_owned()), ..impatient() }
+    }
+}
+
+/// Lets only `me` in; `other` may answer a request of mine otherwise.
+fn require_basic(registry: &Registry, other: impl Fn(&str) -> Option<Reply> + Send + 'static) {
+    registry.hook(move |request, reply| match request.headers.get("authorization") {
+        Some(who) if who == ME => other(&request.path).or(reply),
+        _ => Some(Reply::status(401, "").with("WWW-Authenticate", "Basic realm=\"r\"")),
+    });
+}
+
+#[test]
+fn a_password_is_sent_when_it_is_asked_for() {
+    let registry = Registry::start();
+    let reference = registry.push("app", "v1", &small());
+    require_basic(&registry, |_| None);
+    let login = Login::me(&registry.host);
+    Desk::new(login.settings()).import(&reference).expect("imports");
+
+    let nobody = Desk::new(impatient());
+    check_fault(&nobody, &reference, ImageFaultKind::PermissionDenied, "anonymous");
+    let wrong = Login::with(&json!({"auths": {&registry.host: {"auth": "bWU6d3Jvbmc="}}}));
+    let wrong = Desk::new(wrong.settings());
+    check_fault(&wrong, &reference, ImageFaultKind::PermissionDenied, "user \"me\"");
+}
+
+/// Asks for a token of `realm`, and takes `Bearer right`.
+fn require_token(registry: &Registry, realm: String) {
+    let challenge = format!("Bearer realm=\"{realm}\",service=\"registry.test\"");
+    registry.hook(move |request, reply| match request.headers.get("authorization") {
+        Some(token) if token == "Bearer right" => reply,
+        _ => Some(Reply::status(401, "").with("WWW-Authenticate", challenge.clone())),
+    });
+}
+
+#[test]
+fn a_token_is_fetched_once_for_all_requests() {
+    let (registry, tokens) = (Registry::start(), Registry::start());
+    let reference = registry.push("team/app", "v1", &small());
+    require_token(&registry, format!("http://{}/token", tokens.host));
+    tokens.hook(|_, _| Some(Reply::status(200, r#"{"token": "right"}"#)));
+    let desk = Desk::new(impatient());
+    desk.import(&reference).expect("imports");
+    let asked = tokens.log();
+    assert_eq!(asked, ["GET /token?scope=repository%3Ateam%2Fapp%3Apull&service=registry.test"]);
+    assert_eq!(tokens.requests()[0].headers.get("authorization"), None, "anonymous");
+
+    // A token that has run out is fetched again.
+    tokens.hook(|_, _| Some(Reply::status(200, r#"{"access_token": "newer"}"#)));
+    registry.hook(move |request, reply| match request.headers.get("authorization") {
+        Some(token) if token == "Bearer newer" => reply,
+        _ => Some(
+            Reply::status(401, "")
+                .with("WWW-Authenticate", format!("Bearer realm=\"http://{}/\"", tokens.host)),
+        ),
+    });
+    desk.import(&reference).expect("imports");
+}
+
+#[test]
+fn a_token_is_fetched_with_the_users_password_or_refresh_token() {
+    let (registry, tokens) = (Registry::start(), Registry::start());
+    let reference = registry.push("app", "v1", &small());
+    require_token(&registry, format!("http://{}/token", tokens.host));
+    tokens.hook(|request, _| {
+        let known = request.headers.get("authorization").is_some_and(|who| who == ME)
+            || (request.method == "POST" && request.body.contains("refresh_token=refresh&"));
+        Some(if known {
+            Reply::status(200, r#"{"token": "right"}"#)
+        } else {
+            Reply::status(401, "")
+        })
+    });
+    let login = Login::me(&registry.host);
+    Desk::new(login.settings()).import(&reference).expect("imports");
+    let identity = json!({"auths": {&registry.host: {"auth": "", "identitytoken": "refresh"}}});
+    let login = Login::with(&identity);
+    Desk::new(login.settings()).import(&reference).expect("imports");
+    let nobody = Desk::new(impatient());
+    check_fault(&nobody, &reference, ImageFaultKind::PermissionDenied, "anonymous");
+}
+
+#[test]
+fn a_token_server_that_fails_is_not_a_user_who_may_not() {
+    let (registry, tokens) = (Registry::start(), Registry::start());
+    let reference = registry.push("app", "v1", &small());
+    require_token(&registry, format!("http://{}/token", tokens.host));
+    let desk = Desk::new(impatient());
+    for (answer, reason) in [
+        (Some(Reply::status(503, "")), "HTTP 503"),
+        (Some(Reply::status(429, "")), "how often"),
+        (Some(Reply::status(200, "<html>")), "no token"),
+        (Some(Reply::status(200, "{}")), "holds no token"),
+        (None, "no answer"),
+    ] {
+        tokens.hook(move |_, _| answer.clone());
+        check_fault(&desk, &reference, ImageFaultKind::Unreachable, reason);
+    }
+}
+
+#[test]
+fn a_credential_helper_that_cannot_be_asked_is_told_when_it_matters() {
+    let registry = Registry::start();
+    let reference = registry.push("app", "v1", &small());
+    require_basic(&registry, |_| None);
+    let host = &registry.host;
+    // A helper is a program on the PATH, which a test cannot change for one thread: one that is not there fails.
+    let login = Login::with(&json!({"credHelpers": {host: "groundrun-test-none"}}));
+    let desk = Desk::new(login.settings());
+    check_fault(
+        &desk,
+        &reference,
+        ImageFaultKind::PermissionDenied,
+        "no credentials could be read",
+    );
+}
+
+#[test]
+fn a_damaged_docker_configuration_is_told_when_it_matters() {
+    let registry = Registry::start();
+    let reference = registry.push("app", "v1", &small());
+    let login = Login::with(&json!("not an object"));
+    Desk::new(login.settings()).import(&reference).expect("public: nobody asks");
+    require_basic(&registry, |_| None);
+    let desk = Desk::new(login.settings());
+    check_fault(&desk, &reference, ImageFaultKind::PermissionDenied, "config.json");
+}
+
+#[test]
+fn a_registry_that_is_down_leaves_the_earlier_digest_of_the_tag() {
+    let registry = Registry::start();
+    let image = small();
+    let reference = registry.push("app", "v1", &image);
+    let desk = Desk::new(impatient());
+    let fresh = desk.import(&reference).expect("imports");
+    assert_eq!(fresh.stale, None);
+    registry.hook(|_, _| Some(Reply::status(502, "")));
+    let stale = desk.import(&reference).expect("the earlier one");
+    assert_eq!(stale.digest, fresh.digest);
+    assert!(stale.stale.as_ref().is_some_and(|why| why.contains("HTTP 502")), "{stale:?}");
+    assert_eq!(desk.check(&reference), Ok(()));
+    let desk = desk.restart(impatient());
+    assert_eq!(desk.import(&reference), Ok(stale), "also after a restart");
+    // What the registry says is believed, and there is no earlier digest of another tag.
+    registry.hook(|_, _| Some(Reply::status(404, "")));
+    assert_eq!(desk.import(&reference).expect_err("gone").kind, ImageFaultKind::Missing);
+    registry.hook(|_, _| Some(Reply::status(502, "")));
+    let other = format!("{}/app:v2", registry.host);
+    assert_eq!(desk.import(&other).expect_err("unknown").kind, ImageFaultKind::Unreachable);
+}
+
+#[test]
+fn a_tag_is_asked_for_each_time_and_a_digest_never_again() {
+    let registry = Registry::start();
+    let (first, second) = (small(), large());
+    let reference = registry.push("app", "v1", &first);
+    let desk = Desk::new(impatient());
+    assert_eq!(desk.import(&reference).expect("imports").digest, first.digest());
+    registry.push("app", "v1", &second);
+    assert_eq!(desk.import(&reference).expect("imports").digest, second.digest());
+    let before = registry.log().len();
+    desk.import(&reference).expect("imports");
+    assert_eq!(registry.log()[before..], ["HEAD /v2/app/manifests/v1".to_owned()]);
+    drop(registry);
+    for by_digest in [first.digest(), format!("any.test/x@{}", first.digest())] {
+        assert_eq!(desk.import(&by_digest).expect("present").digest, first.digest());
+    }
+}
+
+#[test]
+fn a_digest_that_is_not_here_and_has_no_place_is_missing() {
+    let desk = Desk::new(impatient());
+    let digest = Digest::of(b"nothing").to_string();
+    check_fault(&desk, &digest, ImageFaultKind::Missing, "does not say where it came from");
+}
+
+#[test]
+fn other_hosts_are_asked_over_tls_unless_they_are_configured() {
+    // 0.0.0.0 reaches this machine, and is no loopback address by name.
+    let registry = Registry::start();
+    registry.push("app", "v1", &small());
+    let reference = format!("0.0.0.0:{}/app:v1", registry.host.rsplit(':').next().unwrap());
+    let desk = Desk::new(impatient());
+    let fault = desk.import(&reference).expect_err("no TLS there");
+    assert_eq!(fault.kind, ImageFaultKind::Unreachable, "{fault:?}");
+    assert_eq!(registry.log(), [] as [String; 0], "nothing is sent in plain");
+    let host = reference.split('/').next().unwrap().to_owned();
+    let desk = Desk::new(Settings { insecure: vec![host], ..impatient() });
+    desk.import(&reference).expect("imports");
+}

@@ -1,0 +1,141 @@
+//! `groundrun env` and `groundrun gcloud`: the variables that point gcloud at a server without DNS and without root.
+//!
+//! gcloud puts the region in front of every host name, so a plain `localhost` override cannot work. It is given a
+//! name that exists nowhere and the server as its HTTP proxy: the server then gets absolute-form requests.
+
+use std::os::unix::process::CommandExt;
+
+use clap::Args;
+
+use super::{
+    ServerArgs,
+    exit::{Exit, Stop},
+    output::print,
+};
+
+/// The host name that gcloud is told; the proxy setting sends it to us.
+pub(crate) use groundrun_server::PROXY_NAME;
+
+#[derive(Args, Debug)]
+pub(crate) struct EnvArgs {
+    /// Print the lines that take the variables back.
+    #[arg(long)]
+    unset: bool,
+    #[command(flatten)]
+    server: ServerArgs,
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct GcloudArgs {
+    #[command(flatten)]
+    server: ServerArgs,
+    /// What gcloud is given, such as `run jobs list`.
+    #[arg(trailing_var_arg = true, allow_hyphen_values = true, required = true)]
+    arguments: Vec<String>,
+}
+
+/// The variables, in the order in which they are printed.
+fn variables(server: &ServerArgs) -> Result<Vec<(&'static str, String)>, Stop> {
+    let wrong = || Stop::bad_input(format!("--url {}: expected http://HOST:PORT", server.url));
+    let authority = server.url.strip_prefix("http://").ok_or_else(wrong)?.trim_end_matches('/');
+    let (host, port) = authority.rsplit_once(':').unwrap_or((authority, "80"));
+    let _: u16 = port.parse().map_err(|_| wrong())?;
+    let host = host.trim_start_matches('[').trim_end_matches(']');
+    let endpoint = format!("http://{PROXY_NAME}/");
+    let mut variables = vec![
+        ("CLOUDSDK_PROXY_TYPE", "http".to_owned()),
+        ("CLOUDSDK_PROXY_ADDRESS", host.to_owned()),
+        ("CLOUDSDK_PROXY_PORT", port.to_owned()),
+        ("CLOUDSDK_API_ENDPOINT_OVERRIDES_RUN", endpoint.clone()),
+        ("CLOUDSDK_API_ENDPOINT_OVERRIDES_LOGGING", endpoint.clone()),
+        ("CLOUDSDK_API_ENDPOINT_OVERRIDES_CLOUDRESOURCEMANAGER", endpoint.clone()),
+        ("CLOUDSDK_API_ENDPOINT_OVERRIDES_SERVICEUSAGE", endpoint),
+        ("CLOUDSDK_CORE_PROJECT", server.project.clone()),
+        ("CLOUDSDK_RUN_REGION", server.region.clone()),
+        ("CLOUDSDK_CORE_SHOULD_PROMPT_TO_ENABLE_API", "false".to_owned()),
+    ];
+    variables.push(match &server.token_file {
+        Some(file) => {
+            let file = std::path::absolute(file)
+                .map_err(|e| Stop::bad_input(format!("--token-file {}: {e}", file.display())))?;
+            ("CLOUDSDK_AUTH_ACCESS_TOKEN_FILE", file.display().to_string())
+        }
+        None => ("CLOUDSDK_AUTH_DISABLE_CREDENTIALS", "true".to_owned()),
+    });
+    Ok(variables)
+}
+
+pub(crate) fn env(args: &EnvArgs) -> Result<Exit, Stop> {
+    let lines: String = if args.unset {
+        let mut names: Vec<&str> =
+            variables(&args.server)?.into_iter().map(|(name, _)| name).collect();
+        names.retain(|name| !name.starts_with("CLOUDSDK_AUTH_"));
+        names.extend(["CLOUDSDK_AUTH_ACCESS_TOKEN_FILE", "CLOUDSDK_AUTH_DISABLE_CREDENTIALS"]);
+        names.iter().map(|name| format!("unset {name}\n")).collect()
+    } else {
+        variables(&args.server)?
+            .iter()
+            .map(|(name, value)| format!("export {name}={}\n", quoted(value)))
+            .collect()
+    };
+    print(&lines)?;
+    Ok(Exit::Succeeded)
+}
+
+/// Becomes gcloud.
+pub(crate) fn gcloud(args: &GcloudArgs) -> Result<Exit, Stop> {
+    let error = std::process::Command::new("gcloud")
+        .args(&args.arguments)
+        .envs(variables(&args.server)?)
+        .exec();
+    Err(Stop::failed(format!("run gcloud: {error}; it is part of the Google Cloud SDK")))
+}
+
+/// Plain where a shell needs no quotes, else in single quotes.
+fn quoted(value: &str) -> String {
+    let plain = |c: char| c.is_ascii_alphanumeric() || "-_./:@%+,=".contains(c);
+    if !value.is_empty() && value.chars().all(plain) {
+        value.to_owned()
+    } else {
+        format!("'{}'", value.replace('\'', r"'\''"))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn server(url: &str) -> ServerArgs {
+        ServerArgs {
+            url: url.into(),
+            project: "demo".into(),
+            region: "us-central1".into(),
+            token_file: None,
+        }
+    }
+
+    #[test]
+    fn gcloud_is_given_the_server_as_its_proxy() {
+        let variables = variables(&server("http://127.0.0.1:8080")).expect("a good address");
+        assert!(variables.contains(&("CLOUDSDK_PROXY_ADDRESS", "127.0.0.1".into())));
+        assert!(variables.contains(&("CLOUDSDK_PROXY_PORT", "8080".into())));
+        assert!(
+            variables.contains(&(
+                "CLOUDSDK_API_ENDPOINT_OVERRIDES_RUN",
+                format!("http://{PROXY_NAME}/")
+            ))
+        );
+    }
+
+    #[test]
+    fn an_address_that_gcloud_cannot_use_is_refused() {
+        assert!(variables(&server("https://127.0.0.1:8080")).is_err());
+        assert!(variables(&server("http://127.0.0.1:port")).is_err());
+    }
+
+    #[test]
+    fn values_are_quoted_for_a_shell() {
+        assert_eq!(quoted("http://a/"), "http://a/");
+        assert_eq!(quoted("it's"), r"'it'\''s'");
+    }
+}

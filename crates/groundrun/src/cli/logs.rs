@@ -1,0 +1,151 @@
+//! `groundrun logs`.
+
+use std::{collections::HashSet, time::Duration};
+
+use clap::Args;
+use serde_json::{Value, json};
+
+use super::{
+    OutputArgs, ServerArgs,
+    exit::{Exit, Stop},
+    output::{condition, print, seconds, text},
+};
+use crate::client::Client;
+
+/// Between two looks while following.
+const LOOK_EVERY: Duration = Duration::from_millis(300);
+
+/// Entries per page: the most that Cloud Logging gives.
+const PAGE: usize = 1000;
+
+#[derive(Args, Debug)]
+pub(crate) struct LogsArgs {
+    /// Name of an execution, or of a job with --job.
+    name: String,
+    /// The name is a job's: all its executions.
+    #[arg(long)]
+    job: bool,
+    /// Only this task.
+    #[arg(long, value_name = "INDEX")]
+    task: Option<u32>,
+    /// Go on as lines come, until the execution completes.
+    #[arg(long, short)]
+    follow: bool,
+    /// The most lines, the newest ones.
+    #[arg(long, default_value_t = 10_000)]
+    limit: usize,
+    #[command(flatten)]
+    server: ServerArgs,
+    #[command(flatten)]
+    output: OutputArgs,
+}
+
+pub(crate) async fn main(args: LogsArgs) -> Result<Exit, Stop> {
+    let client = Client::new(&args.server)?;
+    if !args.follow {
+        let mut entries = read(&client, &args, "timestamp desc", None, args.limit).await?;
+        entries.reverse();
+        show(&entries, args.output)?;
+        return Ok(Exit::Succeeded);
+    }
+    follow(&client, &args).await
+}
+
+/// Reads in order of time from the last time seen; entries of that very time are told apart by their insertId.
+async fn follow(client: &Client, args: &LogsArgs) -> Result<Exit, Stop> {
+    let mut since: Option<String> = None;
+    let mut shown: HashSet<String> = HashSet::new();
+    let mut look = tokio::time::interval(LOOK_EVERY);
+    loop {
+        look.tick().await;
+        let over = !args.job
+            && condition(&client.execution_json(&args.name).await?, "Completed").0 != "Unknown";
+        let mut entries = read(client, args, "timestamp asc", since.as_deref(), usize::MAX).await?;
+        entries.retain(|entry| !shown.contains(text(entry, &["insertId"])));
+        show(&entries, args.output)?;
+        if let Some(last) = entries.last().map(|entry| text(entry, &["timestamp"]).to_owned()) {
+            if since.as_deref() != Some(&last) {
+                shown.clear();
+            }
+            shown.extend(
+                entries
+                    .iter()
+                    .filter(|e| text(e, &["timestamp"]) == last)
+                    .map(|e| text(e, &["insertId"]).to_owned()),
+            );
+            since = Some(last);
+        }
+        if over {
+            return Ok(Exit::Succeeded);
+        }
+    }
+}
+
+async fn read(
+    client: &Client,
+    args: &LogsArgs,
+    order: &str,
+    since: Option<&str>,
+    most: usize,
+) -> Result<Vec<Value>, Stop> {
+    let mut filter = format!(
+        "resource.type=\"cloud_run_job\" AND resource.labels.location=\"{}\"",
+        client.region()
+    );
+    let subject = if args.job {
+        "resource.labels.job_name"
+    } else {
+        "labels.\"run.googleapis.com/execution_name\""
+    };
+    filter.push_str(&format!(" AND {subject}=\"{}\"", args.name));
+    if let Some(task) = args.task {
+        filter.push_str(&format!(" AND labels.\"run.googleapis.com/task_index\"=\"{task}\""));
+    }
+    if let Some(since) = since {
+        filter.push_str(&format!(" AND timestamp>=\"{since}\""));
+    }
+    let mut entries = Vec::new();
+    let mut token = String::new();
+    loop {
+        let mut body = json!({
+            "resourceNames": [format!("projects/{}", client.project())],
+            "filter": filter,
+            "orderBy": order,
+            "pageSize": PAGE.min(most - entries.len()),
+        });
+        if !token.is_empty() {
+            body["pageToken"] = token.into();
+        }
+        let mut page = client.log_entries(body).await?;
+        if let Some(items) = page["entries"].as_array_mut() {
+            entries.append(items);
+        }
+        token = text(&page, &["nextPageToken"]).to_owned();
+        if token.is_empty() || entries.len() >= most {
+            return Ok(entries);
+        }
+    }
+}
+
+fn show(entries: &[Value], output: OutputArgs) -> Result<(), Stop> {
+    let lines: String = entries
+        .iter()
+        .map(|entry| if output.json { format!("{entry}\n") } else { line(entry) })
+        .collect();
+    print(&lines)
+}
+
+/// `2026-11-24 07:46:48 3.0 the text`: time, task and attempt, text.
+fn line(entry: &Value) -> String {
+    let label = |key: &str| entry["labels"][key].as_str().unwrap_or("0");
+    let body = match &entry["textPayload"] {
+        Value::String(text) => text.clone(),
+        _ => entry["jsonPayload"].to_string(),
+    };
+    format!(
+        "{} {}.{} {body}\n",
+        seconds(text(entry, &["timestamp"])),
+        label("run.googleapis.com/task_index"),
+        label("run.googleapis.com/task_attempt"),
+    )
+}

@@ -1,0 +1,180 @@
+//! Every verb of the command line, defined once: help, completions and man pages come from here.
+
+use std::{net::SocketAddr, num::NonZeroU16, path::PathBuf};
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+
+pub(crate) mod args;
+pub(crate) mod executions;
+pub(crate) mod exit;
+pub(crate) mod gcloud;
+pub(crate) mod jobs;
+pub(crate) mod logs;
+pub(crate) mod manual;
+pub(crate) mod output;
+pub(crate) mod run;
+pub(crate) mod tasks;
+
+/// Cloud Run jobs on your own ground.
+///
+/// Runs the same job.yaml and answers the same gcloud as Google Cloud Run jobs, on this machine, without Docker.
+#[derive(Debug, Parser)]
+#[command(name = "groundrun", version, propagate_version = true, max_term_width = 100)]
+pub(crate) struct Cli {
+    /// What to say on standard error: a level, or a filter such as `groundrun_engine=debug`.
+    #[arg(
+        long,
+        global = true,
+        env = "GROUNDRUN_LOG",
+        default_value = "warn",
+        value_name = "FILTER"
+    )]
+    pub(crate) log: String,
+
+    #[command(subcommand)]
+    pub(crate) verb: Verb,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Verb {
+    /// Run a job.yaml to completion with a private engine, and show what it does.
+    Run(run::RunArgs),
+    /// Serve the Cloud Run Admin API v1 for jobs.
+    Serve(ServeArgs),
+    /// Print the shell lines that point gcloud at a server, or take them back.
+    Env(gcloud::EnvArgs),
+    /// Run gcloud against a server, for one command.
+    Gcloud(gcloud::GcloudArgs),
+    /// List, describe, apply, execute and delete jobs.
+    #[command(subcommand)]
+    Jobs(jobs::JobsVerb),
+    /// List, describe, cancel and delete executions.
+    #[command(subcommand)]
+    Executions(executions::ExecutionsVerb),
+    /// List and describe the tasks of an execution.
+    #[command(subcommand)]
+    Tasks(tasks::TasksVerb),
+    /// Read or follow the logs of a job, an execution or a task.
+    Logs(logs::LogsArgs),
+    /// Print the completions of a shell.
+    Completions {
+        /// Which shell.
+        shell: clap_complete::Shell,
+    },
+    /// Write the man pages into a directory.
+    Man {
+        /// Where to; made if missing.
+        directory: PathBuf,
+    },
+}
+
+/// Settings of a server. Each can stand in the file, in the environment, or as a flag; the later wins.
+#[derive(Args, Debug, Default)]
+pub(crate) struct ServeArgs {
+    /// Settings file (TOML).
+    #[arg(long, env = "GROUNDRUN_CONFIG", value_name = "FILE")]
+    pub(crate) config: Option<PathBuf>,
+
+    /// Address to listen on; port 0 picks a free one [default: 127.0.0.1:8080].
+    #[arg(long, env = "GROUNDRUN_LISTEN", value_name = "ADDRESS")]
+    pub(crate) listen: Option<SocketAddr>,
+
+    #[command(flatten)]
+    pub(crate) ground: GroundArgs,
+
+    /// File with the bearer token that every request must carry; required for an address that is not loopback.
+    #[arg(long, env = "GROUNDRUN_TOKEN_FILE", value_name = "FILE")]
+    pub(crate) token_file: Option<PathBuf>,
+
+    /// Host name that clients may use besides loopback names; may be repeated.
+    #[arg(
+        long = "public-name",
+        env = "GROUNDRUN_PUBLIC_NAMES",
+        value_delimiter = ',',
+        value_name = "NAME"
+    )]
+    pub(crate) public_names: Vec<String>,
+}
+
+/// Settings that `serve` and `run` share.
+#[derive(Args, Debug, Default)]
+pub(crate) struct GroundArgs {
+    /// Directory of all state [default for serve: /var/lib/groundrun as root, else ~/.local/share/groundrun].
+    #[arg(long, env = "GROUNDRUN_DATA_DIR", value_name = "DIR")]
+    pub(crate) data_dir: Option<PathBuf>,
+
+    /// Project id of requests that name none, and of `groundrun env` [default: groundrun].
+    #[arg(long, env = "GROUNDRUN_PROJECT", value_name = "ID")]
+    pub(crate) project: Option<String>,
+
+    /// Region of requests whose host has no region prefix [default: us-central1].
+    #[arg(long, env = "GROUNDRUN_REGION", value_name = "REGION")]
+    pub(crate) region: Option<String>,
+
+    /// Network of a task: the machine's, or a loopback of its own and nothing else [default: host].
+    #[arg(long, env = "GROUNDRUN_NETWORK", value_enum)]
+    pub(crate) network: Option<Network>,
+
+    /// Where a task's writable layer lives; in memory it counts against the task's limit, as on Cloud Run [default: memory].
+    #[arg(long, env = "GROUNDRUN_WRITABLE_LAYER", value_enum)]
+    pub(crate) writable_layer: Option<WritableLayer>,
+
+    /// Percentage of the machine's memory that tasks may reserve together; above 100 overcommits [default: 80].
+    #[arg(long, env = "GROUNDRUN_MEMORY_SHARE", value_name = "PERCENT", value_parser = clap::value_parser!(u16).range(1..=10_000))]
+    pub(crate) memory_share: Option<u16>,
+
+    /// How many times the machine's CPUs tasks may reserve together [default: 4].
+    #[arg(long, env = "GROUNDRUN_CPU_OVERCOMMIT", value_name = "FACTOR")]
+    pub(crate) cpu_overcommit: Option<NonZeroU16>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum, serde::Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum Network {
+    /// The machine's own network.
+    Host,
+    /// A loopback of its own.
+    None,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum, serde::Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum WritableLayer {
+    /// In memory, counted against the task's limit.
+    Memory,
+    /// In the data directory.
+    Disk,
+}
+
+/// Which server a client verb talks to.
+#[derive(Args, Clone, Debug)]
+pub(crate) struct ServerArgs {
+    /// Address of the server.
+    #[arg(
+        long,
+        env = "GROUNDRUN_URL",
+        default_value = "http://127.0.0.1:8080",
+        value_name = "URL"
+    )]
+    pub(crate) url: String,
+
+    /// Project id.
+    #[arg(long, env = "GROUNDRUN_PROJECT", default_value = "groundrun", value_name = "ID")]
+    pub(crate) project: String,
+
+    /// Region.
+    #[arg(long, env = "GROUNDRUN_REGION", default_value = "us-central1", value_name = "REGION")]
+    pub(crate) region: String,
+
+    /// File with the bearer token of the server.
+    #[arg(long, env = "GROUNDRUN_TOKEN_FILE", value_name = "FILE")]
+    pub(crate) token_file: Option<PathBuf>,
+}
+
+/// How to print.
+#[derive(Args, Clone, Copy, Debug)]
+pub(crate) struct OutputArgs {
+    /// Print JSON as the API gave it, instead of a table.
+    #[arg(long)]
+    pub(crate) json: bool,
+}

@@ -1,0 +1,162 @@
+//! `groundrun run`: one job to completion, with a private engine, and everything that it does shown.
+
+use std::{path::PathBuf, sync::Arc, time::Duration};
+
+use clap::Args;
+use groundrun_core::{id::ExecutionUid, record::Outcome};
+use groundrun_shim::SpawnerHandle;
+use serde_json::Value;
+use tokio::sync::Notify;
+
+use super::{
+    GroundArgs, ServerArgs,
+    exit::{Exit, Stop, chain},
+    jobs::OverrideArgs,
+    output::condition,
+};
+use crate::{
+    client::Client,
+    config::{File, Ground},
+    document::{self, Document},
+    follow::Follow,
+    ground::{Front, Running},
+    show::Show,
+    world,
+};
+
+/// Between two looks when the journal is silent: log lines alone change no record.
+const LOOK_EVERY: Duration = Duration::from_millis(100);
+
+/// The longest that the readiness of the job may be unknown before its execution is tried all the same.
+const READY_WITHIN: Duration = Duration::from_secs(30);
+
+#[derive(Args, Debug)]
+pub(crate) struct RunArgs {
+    /// A job.yaml that runs on Cloud Run; `-` is standard input.
+    file: PathBuf,
+    #[command(flatten)]
+    overrides: OverrideArgs,
+    /// The most tasks at once; 0 is as many as fit.
+    #[arg(long, value_parser = clap::value_parser!(i32).range(0..=10_000))]
+    parallelism: Option<i32>,
+    /// Retries of a task that failed.
+    #[arg(long, value_parser = clap::value_parser!(i32).range(0..=10))]
+    max_retries: Option<i32>,
+    /// Print events as JSON, one a line; the last one has the execution.
+    #[arg(long)]
+    json: bool,
+    #[command(flatten)]
+    ground: GroundArgs,
+}
+
+/// Runs it; `spawner` was forked before any thread was made.
+pub(crate) fn main(args: RunArgs, spawner: SpawnerHandle) -> Result<Exit, Stop> {
+    let document = edited(document::read(&args.file)?, &args)?;
+    let overrides = args.overrides.overrides()?;
+    let scratch = tempfile::Builder::new()
+        .prefix("groundrun-run-")
+        .tempdir()
+        .map_err(|e| Stop::cannot_run_here(vec![format!("make a temporary directory: {e}")]))?;
+    let mut ground = Ground::resolve(&args.ground, &File::default(), &world::surroundings())?;
+    if args.ground.data_dir.is_none() {
+        ground.data_dir = scratch.path().to_owned();
+    }
+    let runtime = crate::runtime()?;
+    runtime.block_on(async {
+        let running = Running::start(&ground, Front::private(), spawner).await?;
+        let outcome = follow(&running, &ground, &document, overrides, args.json).await;
+        running.stop().await;
+        outcome
+    })
+}
+
+/// `--parallelism` and `--max-retries` are no overrides of an execution: they change the document.
+fn edited(mut document: Document, args: &RunArgs) -> Result<Document, Stop> {
+    let mut set = |path: &[&str], value: Option<i32>| -> Result<(), Stop> {
+        let Some(value) = value else { return Ok(()) };
+        let mut place = &mut document.value;
+        for key in path {
+            let object = place.as_object_mut().ok_or_else(|| {
+                Stop::bad_input(format!("{}: expected a mapping above {key}", path.join(".")))
+            })?;
+            place = object.entry(*key).or_insert_with(|| Value::Object(serde_json::Map::new()));
+        }
+        *place = value.into();
+        Ok(())
+    };
+    set(&["spec", "template", "spec", "parallelism"], args.parallelism)?;
+    set(&["spec", "template", "spec", "template", "spec", "maxRetries"], args.max_retries)?;
+    Ok(document)
+}
+
+async fn follow(
+    running: &Running,
+    ground: &Ground,
+    document: &Document,
+    overrides: Option<groundrun_api::v1::Overrides>,
+    json: bool,
+) -> Result<Exit, Stop> {
+    let client = Client::new(&ServerArgs {
+        url: running.url(),
+        project: ground.project.clone(),
+        region: ground.region.clone(),
+        token_file: None,
+    })?;
+    client.apply(&document.name, &document.value).await?;
+    ready(&client, &document.name).await?;
+    let execution = client.execute(&document.name, overrides).await?;
+    let metadata = execution.metadata.unwrap_or_default();
+    let name = metadata.name.unwrap_or_default();
+    let uid = metadata.uid.as_deref().and_then(|uid| uid.parse().ok()).map(ExecutionUid);
+    let uid = uid.ok_or_else(|| Stop::failed("the execution has no uid"))?;
+
+    let changed = Arc::new(Notify::new());
+    let mut watcher = running.store().watch();
+    let wake = Arc::clone(&changed);
+    watcher.on_change(move || wake.notify_one());
+    let mut follow = Follow::new(running.store(), running.logs(), uid);
+    let mut show = Show::new(name.clone(), json);
+    let mut interrupted = false;
+    loop {
+        let look =
+            tokio::task::block_in_place(|| follow.look()).map_err(|e| Stop::failed(chain(&e)))?;
+        let look = look.ok_or_else(|| Stop::failed(format!("execution {name} was deleted")))?;
+        show.look(&look, world::now())?;
+        if let Some(completed) = &look.execution.state.completed {
+            show.end(&client.execution_json(&name).await?, &look.execution)?;
+            return Ok(match completed.outcome {
+                _ if interrupted => Exit::Cancelled,
+                Outcome::Succeeded => Exit::Succeeded,
+                Outcome::Failed(_) | Outcome::Cancelled => Exit::Failed,
+            });
+        }
+        // Dropped and made again at each turn: a permit of `changed` is kept, and an interrupt comes again by hand.
+        tokio::select! {
+            () = changed.notified() => {}
+            () = tokio::time::sleep(LOOK_EVERY) => {}
+            _ = tokio::signal::ctrl_c() => {
+                show.stopping();
+                interrupted = true;
+                client.cancel(&name).await?;
+            }
+        }
+    }
+}
+
+/// Waits until the job is Ready; a job that cannot be is told with its reason.
+async fn ready(client: &Client, name: &str) -> Result<(), Stop> {
+    let deadline = tokio::time::Instant::now() + READY_WITHIN;
+    let mut look = tokio::time::interval(LOOK_EVERY);
+    loop {
+        look.tick().await;
+        let job = client.job(name).await?;
+        match condition(&job, "Ready") {
+            ("True", _) => return Ok(()),
+            ("False", message) => {
+                return Err(Stop::failed(format!("job {name} cannot run: {message}")));
+            }
+            _ if tokio::time::Instant::now() > deadline => return Ok(()),
+            _ => {}
+        }
+    }
+}

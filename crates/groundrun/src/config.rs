@@ -1,0 +1,199 @@
+//! Settings, from weak to strong: built-in defaults, the file, the environment, flags.
+//!
+//! clap already lays flags over the environment; here that is laid over the file.
+
+use std::{
+    collections::BTreeMap,
+    net::SocketAddr,
+    num::NonZeroU16,
+    path::{Path, PathBuf},
+};
+
+use serde::Deserialize;
+
+use crate::cli::{GroundArgs, Network, ServeArgs, WritableLayer, exit::Stop};
+
+/// A share of CPU is an upper bound only, and most jobs wait for something most of the time.
+const CPU_OVERCOMMIT: NonZeroU16 = NonZeroU16::new(4).expect("4 is not zero");
+
+/// The settings file. Unknown keys are refused, so that a misspelt one is noticed.
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct File {
+    listen: Option<SocketAddr>,
+    data_dir: Option<PathBuf>,
+    project: Option<String>,
+    /// 12 digits; derived from the project id where absent.
+    project_number: Option<u64>,
+    region: Option<String>,
+    network: Option<Network>,
+    writable_layer: Option<WritableLayer>,
+    memory_share: Option<u16>,
+    cpu_overcommit: Option<NonZeroU16>,
+    token_file: Option<PathBuf>,
+    #[serde(default)]
+    public_names: Vec<String>,
+    #[serde(default)]
+    images: ImagesFile,
+}
+
+/// `[images]`.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct ImagesFile {
+    /// Reference that jobs name -> reference that is used.
+    #[serde(default)]
+    pub(crate) aliases: BTreeMap<String, String>,
+    /// Registries (`host:port`) that are spoken to over plain HTTP, besides loopback ones.
+    #[serde(default)]
+    pub(crate) insecure_registries: Vec<String>,
+}
+
+/// Everything that `serve` needs.
+#[derive(Clone, Debug)]
+pub(crate) struct Config {
+    pub(crate) listen: SocketAddr,
+    pub(crate) token: Option<String>,
+    pub(crate) public_names: Vec<String>,
+    pub(crate) ground: Ground,
+}
+
+/// What `serve` and `run` share.
+#[derive(Clone, Debug)]
+pub(crate) struct Ground {
+    pub(crate) data_dir: PathBuf,
+    pub(crate) project: String,
+    pub(crate) project_number: Option<u64>,
+    pub(crate) region: String,
+    pub(crate) network: Network,
+    pub(crate) writable_layer: WritableLayer,
+    /// Percent.
+    pub(crate) memory_share: u16,
+    pub(crate) cpu_overcommit: NonZeroU16,
+    pub(crate) images: ImagesFile,
+}
+
+/// What the surroundings say that a pure resolution needs.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Surroundings {
+    pub(crate) root: bool,
+    pub(crate) home: Option<PathBuf>,
+}
+
+impl Config {
+    /// Reads the file that the flags name, if they do, and the token file, and resolves.
+    pub(crate) fn load(args: &ServeArgs, surroundings: &Surroundings) -> Result<Self, Stop> {
+        let file = match &args.config {
+            None => File::default(),
+            Some(path) => read(path)?,
+        };
+        let token = match args.token_file.as_ref().or(file.token_file.as_ref()) {
+            None => None,
+            Some(path) => Some(token(path)?),
+        };
+        Ok(Self {
+            listen: args.listen.or(file.listen).unwrap_or(([127, 0, 0, 1], 8080).into()),
+            token,
+            public_names: if args.public_names.is_empty() {
+                file.public_names.clone()
+            } else {
+                args.public_names.clone()
+            },
+            ground: Ground::resolve(&args.ground, &file, surroundings)?,
+        })
+    }
+}
+
+impl Ground {
+    /// Flags over file over defaults.
+    pub(crate) fn resolve(
+        args: &GroundArgs,
+        file: &File,
+        surroundings: &Surroundings,
+    ) -> Result<Self, Stop> {
+        let data_dir = match args.data_dir.as_ref().or(file.data_dir.as_ref()) {
+            Some(dir) => dir.clone(),
+            None if surroundings.root => PathBuf::from("/var/lib/groundrun"),
+            None => surroundings
+                .home
+                .as_ref()
+                .ok_or_else(|| Stop::bad_input("no home directory is known: give --data-dir"))?
+                .join(".local/share/groundrun"),
+        };
+        Ok(Self {
+            data_dir,
+            project: args
+                .project
+                .clone()
+                .or(file.project.clone())
+                .unwrap_or_else(|| "groundrun".into()),
+            project_number: file.project_number,
+            region: args
+                .region
+                .clone()
+                .or(file.region.clone())
+                .unwrap_or_else(|| "us-central1".into()),
+            network: args.network.or(file.network).unwrap_or(Network::Host),
+            writable_layer: args
+                .writable_layer
+                .or(file.writable_layer)
+                .unwrap_or(WritableLayer::Memory),
+            memory_share: args.memory_share.or(file.memory_share).unwrap_or(80),
+            cpu_overcommit: args.cpu_overcommit.or(file.cpu_overcommit).unwrap_or(CPU_OVERCOMMIT),
+            images: file.images.clone(),
+        })
+    }
+}
+
+fn read(path: &Path) -> Result<File, Stop> {
+    let text = std::fs::read_to_string(path)
+        .map_err(|e| Stop::bad_input(format!("read settings file {}: {e}", path.display())))?;
+    toml::from_str(&text)
+        .map_err(|e| Stop::bad_input(format!("settings file {}: {e}", path.display())))
+}
+
+fn token(path: &Path) -> Result<String, Stop> {
+    let text = std::fs::read_to_string(path)
+        .map_err(|e| Stop::bad_input(format!("read token file {}: {e}", path.display())))?;
+    let token = text.trim();
+    if token.is_empty() {
+        return Err(Stop::bad_input(format!("token file {} is empty", path.display())));
+    }
+    Ok(token.to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn file(text: &str) -> File {
+        toml::from_str(text).expect("a good file")
+    }
+
+    #[test]
+    fn a_flag_wins_over_the_file_and_the_file_over_the_default() {
+        let root = Surroundings { root: true, home: None };
+        let from_file = file("project = \"from-file\"\nregion = \"europe-west1\"\n");
+        let args = GroundArgs { project: Some("from-flag".into()), ..GroundArgs::default() };
+        let ground = Ground::resolve(&args, &from_file, &root).expect("resolves");
+        assert_eq!(
+            (ground.project.as_str(), ground.region.as_str(), ground.memory_share),
+            ("from-flag", "europe-west1", 80)
+        );
+    }
+
+    #[test]
+    fn a_misspelt_key_is_refused() {
+        let error = toml::from_str::<File>("projct = \"x\"\n").expect_err("a misspelt key");
+        assert!(error.to_string().contains("projct"), "{error}");
+    }
+
+    #[test]
+    fn the_data_directory_follows_the_user() {
+        let args = GroundArgs::default();
+        let user = Surroundings { root: false, home: Some("/home/ada".into()) };
+        let ground = Ground::resolve(&args, &File::default(), &user).expect("resolves");
+        assert_eq!(ground.data_dir, Path::new("/home/ada/.local/share/groundrun"));
+        assert!(Ground::resolve(&args, &File::default(), &Surroundings::default()).is_err());
+    }
+}

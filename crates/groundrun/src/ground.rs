@@ -1,0 +1,225 @@
+//! The parts of one server, wired: store, images, backend, engine and front. `serve` and `run` differ in the front only.
+
+use std::{
+    collections::BTreeMap, io, net::SocketAddr, num::NonZeroU32, num::NonZeroUsize, sync::Arc,
+};
+
+use groundrun_core::{
+    id::AttemptId,
+    port::{Images, Inbox},
+    process::ImageConfig,
+};
+use groundrun_engine::{Engine, EngineConfig, Mailbox};
+use groundrun_host::{
+    HostBackend, HostConfig, HostLogs, Mountable, Mounts, MountsError, Position, Share, capacity,
+};
+use groundrun_image::{BuiltIn, BuiltInFile, Credentials, ImageService, ImageStore, Settings};
+use groundrun_server::{
+    LogLine, LogPosition, Logs, Projects, Server, ServerConfig, Stream, Token, World,
+};
+use groundrun_shim::SpawnerHandle;
+use groundrun_store::Store;
+use tokio::{sync::oneshot, task::JoinHandle};
+
+use crate::{
+    cli::{
+        self,
+        exit::{Exit, Stop, chain},
+    },
+    config::Ground,
+    world,
+};
+
+/// The image that comes with the program.
+const BUILT_IN: &str = "builtin.groundrun/job";
+
+/// How often everything that is live is asked about again, in case that news was lost.
+const RESYNC: std::time::Duration = std::time::Duration::from_secs(30);
+
+/// Where and for whom the API is served.
+#[derive(Clone, Debug)]
+pub(crate) struct Front {
+    pub(crate) listen: SocketAddr,
+    pub(crate) token: Option<String>,
+    pub(crate) public_names: Vec<String>,
+}
+
+impl Front {
+    /// For this process alone: a free loopback port.
+    pub(crate) fn private() -> Self {
+        Self { listen: ([127, 0, 0, 1], 0).into(), token: None, public_names: Vec::new() }
+    }
+}
+
+/// A server that runs.
+pub(crate) struct Running {
+    address: SocketAddr,
+    store: Arc<Store>,
+    logs: HostLogs,
+    engine: Engine,
+    stop: oneshot::Sender<()>,
+    front: JoinHandle<()>,
+}
+
+impl Running {
+    /// Starts all parts. The front is bound last: who can reach it reaches a server that works.
+    pub(crate) async fn start(
+        ground: &Ground,
+        front: Front,
+        spawner: SpawnerHandle,
+    ) -> Result<Self, Stop> {
+        let missing = groundrun_host::check();
+        if !missing.is_empty() {
+            return Err(Stop::cannot_run_here(missing.iter().map(ToString::to_string).collect()));
+        }
+        let config = server_config(ground, front)?;
+        let data_dir = std::path::absolute(&ground.data_dir).map_err(|e| {
+            Stop::bad_input(format!("data directory {}: {e}", ground.data_dir.display()))
+        })?;
+        let store = Arc::new(Store::open(&data_dir).map_err(|e| failed("open the journal", &e))?);
+        let mailbox = Mailbox::new();
+        let inbox: Arc<dyn Inbox> = mailbox.clone();
+        let images = ImageStore::open(&data_dir.join("images"))
+            .map_err(|e| failed("open the images", &e))?;
+        let images = ImageService::start(Arc::new(images), settings(ground), Arc::clone(&inbox))
+            .map_err(|e| failed("start the image service", &e))?;
+        let mounts = Arc::new(Mounted(Arc::clone(images.store())));
+        let mut host = HostConfig::new(data_dir.clone(), Arc::new(world::now));
+        host.network = match ground.network {
+            cli::Network::Host => groundrun_host::Network::Host,
+            cli::Network::None => groundrun_host::Network::None,
+        };
+        host.writable_layer = match ground.writable_layer {
+            cli::WritableLayer::Memory => groundrun_host::WritableLayer::Memory,
+            cli::WritableLayer::Disk => groundrun_host::WritableLayer::Disk,
+        };
+        let backend = HostBackend::new(host, mounts, spawner, inbox)
+            .map_err(|e| failed("prepare this machine for tasks", &e))?;
+        let share = Share {
+            memory_percent: ground.memory_share,
+            cpu_overcommit: NonZeroU32::from(ground.cpu_overcommit),
+        };
+        let budget = capacity(share, backend.cgroups().ceiling())
+            .map_err(|e| failed("measure this machine", &e))?;
+        let logs = HostLogs::new(&data_dir);
+        let bound = {
+            let world = World { clock: Arc::new(world::now), random: Arc::new(world::random) };
+            Server::bind(config, (*store).clone(), Arc::new(Written(logs.clone())), world)
+                .await
+                .map_err(|e| failed("serve", &e))?
+        };
+        let engine = EngineConfig {
+            budget,
+            boot_id: world::boot_id()?,
+            clock: Arc::new(world::now),
+            resync: RESYNC,
+        };
+        let images: Arc<dyn Images> = Arc::new(images);
+        let engine = Engine::start(engine, (*store).clone(), mailbox, Arc::new(backend), images)
+            .map_err(|e| failed("start the engine", &e))?;
+        let address = bound.local_addr();
+        let (stop, stopped) = oneshot::channel();
+        let front = tokio::spawn(bound.serve(async { drop(stopped.await) }));
+        Ok(Self { address, store, logs, engine, stop, front })
+    }
+
+    pub(crate) fn url(&self) -> String {
+        format!("http://{}", self.address)
+    }
+
+    pub(crate) fn store(&self) -> Arc<Store> {
+        Arc::clone(&self.store)
+    }
+
+    pub(crate) fn logs(&self) -> HostLogs {
+        self.logs.clone()
+    }
+
+    /// The front first, so that what it acknowledged is seen; then the engine. What runs, runs on.
+    pub(crate) async fn stop(self) {
+        // Gone already when the front ended by itself.
+        let _ = self.stop.send(());
+        if let Err(error) = self.front.await {
+            tracing::error!(%error, "the front did not stop in order");
+        }
+        tokio::task::block_in_place(|| self.engine.stop());
+    }
+}
+
+fn failed(what: &str, error: &dyn std::error::Error) -> Stop {
+    Stop::failed(format!("{what}: {}", chain(error)))
+}
+
+fn server_config(ground: &Ground, front: Front) -> Result<ServerConfig, Stop> {
+    let bad = |e: groundrun_server::ConfigError| Stop {
+        exit: Exit::BadInput,
+        lines: vec![e.to_string()],
+    };
+    let mut config = ServerConfig::new(front.listen, &ground.project, &ground.region);
+    if !front.listen.ip().is_loopback() && front.token.is_none() {
+        return Err(bad(groundrun_server::ConfigError::OpenToOthers(front.listen)));
+    }
+    config.token = front.token.as_deref().map(Token::new).transpose().map_err(bad)?;
+    config.public_names = front.public_names.into_iter().collect();
+    let numbers: BTreeMap<String, u64> =
+        ground.project_number.map(|number| (ground.project.clone(), number)).into_iter().collect();
+    config.projects = Projects::new(&ground.project, numbers);
+    Ok(config)
+}
+
+fn settings(ground: &Ground) -> Settings {
+    let docker = std::env::var_os("DOCKER_CONFIG")
+        .map(std::path::PathBuf::from)
+        .or_else(|| world::surroundings().home.map(|home| home.join(".docker")));
+    Settings {
+        built_ins: vec![BuiltIn {
+            reference: BUILT_IN.to_owned(),
+            files: vec![BuiltInFile {
+                path: "job".to_owned(),
+                bytes: sample_job::PROGRAM.into(),
+                mode: 0o755,
+            }],
+            config: ImageConfig { entrypoint: vec!["/job".to_owned()], ..ImageConfig::default() },
+        }],
+        aliases: ground.images.aliases.clone(),
+        insecure: ground.images.insecure_registries.clone(),
+        credentials: docker.map_or(Credentials::Anonymous, Credentials::Docker),
+        ..Settings::default()
+    }
+}
+
+/// The image store as the backend sees it.
+struct Mounted(Arc<ImageStore>);
+
+impl Mounts for Mounted {
+    fn mountable(&self, digest: &str) -> Result<Mountable, MountsError> {
+        let image = self.0.mountable(digest).map_err(|e| MountsError(e.to_string()))?;
+        Ok(Mountable { layers: image.layers.clone(), config: image.config.clone() })
+    }
+}
+
+/// The backend's logs as the front sees them.
+struct Written(HostLogs);
+
+impl Logs for Written {
+    fn read(
+        &self,
+        attempt: AttemptId,
+        from: LogPosition,
+        most: NonZeroUsize,
+    ) -> io::Result<(Vec<LogLine>, LogPosition)> {
+        let position = Position { offset: from.offset, line: from.line };
+        let (lines, next) = self.0.read(attempt, position, most).map_err(io::Error::other)?;
+        let lines = lines.into_iter().map(|line| LogLine {
+            at: line.at,
+            stream: match line.stream {
+                groundrun_host::Stream::Stdout => Stream::Stdout,
+                groundrun_host::Stream::Stderr => Stream::Stderr,
+                groundrun_host::Stream::Note => Stream::Note,
+            },
+            text: line.text,
+            sequence: line.sequence,
+        });
+        Ok((lines.collect(), LogPosition { offset: next.offset, line: next.line }))
+    }
+}

@@ -1,0 +1,42 @@
+//! Time, random and the machine: read here and passed down; nowhere else.
+
+use std::path::PathBuf;
+
+use groundrun_core::id::BootId;
+use jiff::Timestamp;
+use rustix::rand::{GetRandomFlags, getrandom};
+
+use crate::{cli::exit::Stop, config::Surroundings};
+
+/// Now, by the machine's clock.
+#[expect(clippy::disallowed_methods, reason = "the one place that reads the clock")]
+pub(crate) fn now() -> Timestamp {
+    Timestamp::now()
+}
+
+/// Fills with random bytes of the kernel.
+pub(crate) fn random(bytes: &mut [u8]) {
+    let mut filled = 0;
+    while filled < bytes.len() {
+        // Fails only when interrupted before the pool is ready at boot: ask again.
+        if let Ok(n) = getrandom(&mut bytes[filled..], GetRandomFlags::empty()) {
+            filled += n;
+        }
+    }
+}
+
+/// This boot of the machine.
+pub(crate) fn boot_id() -> Result<BootId, Stop> {
+    let path = "/proc/sys/kernel/random/boot_id";
+    let text = std::fs::read_to_string(path)
+        .map_err(|e| Stop::cannot_run_here(vec![format!("read {path}: {e}")]))?;
+    text.trim().parse().map(BootId).map_err(|e| Stop::cannot_run_here(vec![format!("{path}: {e}")]))
+}
+
+/// Who runs us.
+pub(crate) fn surroundings() -> Surroundings {
+    Surroundings {
+        root: rustix::process::geteuid().is_root(),
+        home: std::env::var_os("HOME").filter(|home| !home.is_empty()).map(PathBuf::from),
+    }
+}
