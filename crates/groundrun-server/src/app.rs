@@ -50,6 +50,7 @@ pub(crate) struct App {
     pub(crate) store: Store,
     pub(crate) logs: Arc<dyn Logs>,
     pub(crate) large_bodies: Arc<Semaphore>,
+    console: String,
     world: World,
     reads: Semaphore,
     heavy: Semaphore,
@@ -79,10 +80,12 @@ impl App {
         logs: Arc<dyn Logs>,
         world: World,
     ) -> Self {
+        let console = config.console.clone().unwrap_or_else(|| format!("http://{}", config.listen));
         Self {
             config,
             store,
             logs,
+            console,
             large_bodies: Arc::new(Semaphore::new(LARGE_BODIES_MAX)),
             world,
             reads: Semaphore::new(READS_MAX),
@@ -130,7 +133,7 @@ impl App {
             seen.insert(project.clone());
         }
         let number = self.config.projects.number(&project).to_string();
-        Ok(Context { project, number, console: self.config.console.clone() })
+        Ok(Context { project, number, console: self.console.clone() })
     }
 
     /// Runs `read` over one snapshot, on a thread that may block. A panic in it is an answer, not the end of the

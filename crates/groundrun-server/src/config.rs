@@ -27,8 +27,8 @@ pub struct ServerConfig {
     pub token: Option<Token>,
     /// Further host names under which this server may be called, each also with a region prefix.
     pub public_names: BTreeSet<String>,
-    /// Scheme and authority that `logUri` begins with. Google's console is not told about this machine's jobs.
-    pub console: String,
+    /// Scheme and authority that `logUri` begins with; absent, those of the address listened on.
+    pub console: Option<String>,
     /// How long create and replace wait for the check of the job's images (fact: semantics 11).
     pub readiness_within: Duration,
     /// Annotations `run.googleapis.com/creator` and `lastModifier`: an e-mail address or a local account.
@@ -63,7 +63,7 @@ impl ServerConfig {
             regions: BTreeSet::new(),
             token: None,
             public_names: BTreeSet::new(),
-            console: format!("http://{listen}"),
+            console: None,
             readiness_within: Duration::from_millis(300),
             account: "local-user".to_owned(),
         }

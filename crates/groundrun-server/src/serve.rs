@@ -89,6 +89,8 @@ impl Server {
         let failed = |source| BindError::Listen { address, source };
         let listener = TcpListener::bind(address).await.map_err(failed)?;
         let local_addr = listener.local_addr().map_err(failed)?;
+        // From here on the port is known, also where 0 was asked for.
+        let config = ServerConfig { listen: local_addr, ..config };
         Ok(BoundServer {
             listener,
             local_addr,

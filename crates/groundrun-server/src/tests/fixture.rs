@@ -79,7 +79,7 @@ impl Fixture {
         let logs = Arc::new(FakeLogs::default());
         let mut config = ServerConfig::new(([127, 0, 0, 1], 0).into(), "demo", "us-central1");
         config.account = "me@example.com".to_owned();
-        config.console = "http://localhost:8080".to_owned();
+        config.console = Some("http://localhost:8080".to_owned());
         config.readiness_within = Duration::ZERO;
         configure(&mut config);
         let now = Arc::new(AtomicI64::new(0));
