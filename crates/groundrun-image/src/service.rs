@@ -7,7 +7,8 @@ use std::{
         Arc, Mutex, MutexGuard, PoisonError,
         mpsc::{Receiver, SyncSender, TrySendError, sync_channel},
     },
-    thread::{self, JoinHandle},
+    thread,
+    time::Duration,
 };
 
 use groundrun_core::{
@@ -15,7 +16,7 @@ use groundrun_core::{
     port::{ImageFault, ImageRequest, Images, ImportedImage, Inbox, News},
 };
 use tokio::{
-    runtime::{Builder, Handle, Runtime},
+    runtime::{Builder, Handle},
     sync::Semaphore,
     task::{AbortHandle, block_in_place},
 };
@@ -43,12 +44,19 @@ const WORKERS: usize = 2;
 /// Threads that wait for the disk: two unpack, the others read small files and ask credential helpers.
 const BLOCKING_MAX: usize = 16;
 
-/// The images of this machine, for the engine. Dropping it lets go of all that is under way.
+/// At the end, for a layer that is being unpacked. After that it is left to the end of the process, and swept at the
+/// next open.
+const UNPACK_END_MAX: Duration = Duration::from_secs(2);
+
+/// At the end, for everything: whoever empties the inbox may have stopped, with an answer on its way to it.
+const END_MAX: Duration = Duration::from_secs(5);
+
+/// The images of this machine, for the engine. Dropping it lets go of all that is under way, and of the store.
 pub struct ImageService {
-    shared: Arc<Shared>,
+    shared: Option<Arc<Shared>>,
     queue: Option<SyncSender<ImageRequest>>,
-    dispatcher: Option<JoinHandle<()>>,
-    runtime: Option<Runtime>,
+    /// Disconnected when the threads have ended.
+    ended: Mutex<Receiver<()>>,
 }
 
 /// Why the service cannot start.
@@ -114,30 +122,31 @@ impl ImageService {
             asking: Semaphore::new(ASKING_MAX),
         });
         let (queue, requests) = sync_channel(QUEUE_MAX);
-        let dispatcher = {
-            let (shared, handle) = (Arc::clone(&shared), runtime.handle().clone());
-            thread::Builder::new()
-                .name("image-requests".to_owned())
-                .spawn(move || dispatch(&shared, &handle, &requests))?
-        };
-        Ok(Self {
-            shared,
-            queue: Some(queue),
-            dispatcher: Some(dispatcher),
-            runtime: Some(runtime),
-        })
+        let (ending, ended) = sync_channel(1);
+        let dispatcher = Arc::clone(&shared);
+        thread::Builder::new().name("image-requests".to_owned()).spawn(move || {
+            dispatch(&dispatcher, runtime.handle(), &requests);
+            runtime.shutdown_timeout(UNPACK_END_MAX);
+            drop(dispatcher);
+            drop::<SyncSender<()>>(ending);
+        })?;
+        Ok(Self { shared: Some(shared), queue: Some(queue), ended: Mutex::new(ended) })
     }
 
     /// The store, for mounting and collecting.
     pub fn store(&self) -> &Arc<ImageStore> {
-        self.shared.importer.store()
+        self.shared().importer.store()
     }
 
     /// How far the import for `execution` is; `None` when none is under way.
     pub fn progress(&self, execution: ExecutionUid) -> Option<Progress> {
-        let under_way = self.shared.under_way();
+        let under_way = self.shared().under_way();
         let (done, total) = under_way.get(&Key::Import(execution))?.transfer.read();
         Some(Progress { done, total })
+    }
+
+    fn shared(&self) -> &Arc<Shared> {
+        self.shared.as_ref().expect("taken only when it is dropped")
     }
 }
 
@@ -160,13 +169,10 @@ impl Images for ImageService {
 impl Drop for ImageService {
     fn drop(&mut self) {
         self.queue = None;
-        if let Some(runtime) = self.runtime.take() {
-            runtime.shutdown_background();
-        }
-        if let Some(dispatcher) = self.dispatcher.take() {
-            // It ends when the queue is empty; a panic in it was reported by its own thread.
-            let _ = dispatcher.join();
-        }
+        self.shared = None;
+        let ended = self.ended.get_mut().unwrap_or_else(PoisonError::into_inner);
+        // Disconnected is the good end; after the time-out the threads end with the process.
+        let _ = ended.recv_timeout(END_MAX);
     }
 }
 

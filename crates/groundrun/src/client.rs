@@ -68,6 +68,8 @@ impl Client {
                     .to_owned(),
             ),
         };
+        // Set already where images were fetched in this process.
+        let _ = rustls::crypto::ring::default_provider().install_default();
         let http = reqwest::Client::builder()
             .no_proxy()
             .timeout(ANSWER_WITHIN)

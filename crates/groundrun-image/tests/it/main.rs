@@ -9,3 +9,4 @@ mod registries;
 mod sources;
 mod store;
 mod support;
+mod umoci;

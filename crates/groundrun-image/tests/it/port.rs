@@ -14,7 +14,7 @@ use groundrun_image::{BuiltIn, BuiltInFile, ImageService, Settings, StartFault};
 
 use crate::support::{
     archive::{Archive, Layer},
-    desk::{Desk, execution, impatient},
+    desk::{Desk, execution},
     image::Image,
     registry::Registry,
 };
@@ -30,7 +30,8 @@ fn built_in(name: &str) -> BuiltIn {
 
 #[test]
 fn several_images_are_answered_together_in_their_order() {
-    let settings = Settings { built_ins: vec![built_in("a"), built_in("b")], ..impatient() };
+    let settings =
+        Settings { built_ins: vec![built_in("a"), built_in("b")], ..Settings::default() };
     let desk = Desk::new(settings);
     let images = ["builtin.groundrun/b", "builtin.groundrun/a", "builtin.groundrun/b"];
     let imported = desk.import_for(1, &images).expect("imports");
@@ -44,7 +45,7 @@ fn several_images_are_answered_together_in_their_order() {
 
 #[test]
 fn an_image_that_is_here_is_answered_without_the_disk_or_the_network() {
-    let desk = Desk::new(Settings { built_ins: vec![built_in("job")], ..impatient() });
+    let desk = Desk::new(Settings { built_ins: vec![built_in("job")], ..Settings::default() });
     desk.import("builtin.groundrun/job").expect("imports");
     let mut times: Vec<Duration> = (0..200)
         .map(|_| {
@@ -75,9 +76,7 @@ fn asking_twice_is_answered_once_and_progress_is_seen() {
         }
         reply
     });
-    let mut settings = impatient();
-    settings.timeouts.answer = Duration::from_secs(60);
-    let desk = Desk::new(settings);
+    let desk = Desk::new(Settings::default());
     assert_eq!(desk.service.progress(execution(1)), None);
     let import =
         || ImageRequest::Import { execution: execution(1), images: vec![reference.clone()] };

@@ -3,10 +3,13 @@
 use std::{
     fs,
     net::TcpListener,
+    os::unix::fs::PermissionsExt as _,
+    process::Command,
     sync::{
         Arc,
         atomic::{AtomicUsize, Ordering},
     },
+    time::Duration,
 };
 
 use groundrun_core::port::ImageFaultKind;
@@ -18,6 +21,7 @@ use crate::support::{
     desk::{Desk, impatient},
     image::{self, Image, architecture},
     registry::{Broken, Registry, Reply},
+    tls,
 };
 
 /// With a layer large enough to be cut off in the middle; numbers do not compress to nothing.
@@ -54,7 +58,7 @@ fn an_index_gives_the_image_for_this_machine() {
     registry.push("app", "ours", &ours);
     let index = image::index(&[(&theirs, "z80"), (&ours, architecture())]);
     registry.document("app", "v1", &index);
-    let desk = Desk::new(impatient());
+    let desk = Desk::new(Settings::default());
     let reference = format!("{}/app:v1", registry.host);
     assert_eq!(desk.import(&reference).expect("imports").digest, ours.digest());
 
@@ -74,7 +78,7 @@ fn an_index_gives_the_image_for_this_machine() {
 #[test]
 fn a_missing_image_is_missing() {
     let registry = Registry::start();
-    let desk = Desk::new(impatient());
+    let desk = Desk::new(Settings::default());
     let reference = format!("{}/none:v1", registry.host);
     check_fault(&desk, &reference, ImageFaultKind::Missing, "has no such image");
     assert_eq!(desk.check(&reference).expect_err("missing").kind, ImageFaultKind::Missing);
@@ -91,7 +95,7 @@ fn a_missing_image_is_missing() {
 fn the_status_decides_what_the_user_is_told() {
     let registry = Registry::start();
     let reference = registry.push("app", "v1", &small());
-    let desk = Desk::new(impatient());
+    let desk = Desk::new(Settings::default());
     for (status, kind, reason) in [
         (403, ImageFaultKind::PermissionDenied, "docker login"),
         (401, ImageFaultKind::PermissionDenied, "docker login"),
@@ -109,7 +113,7 @@ fn the_status_decides_what_the_user_is_told() {
 #[test]
 fn a_registry_that_is_not_there_is_unreachable() {
     let free = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
-    let desk = Desk::new(impatient());
+    let desk = Desk::new(Settings::default());
     check_fault(&desk, &format!("{free}/app:v1"), ImageFaultKind::Unreachable, "refused");
 }
 
@@ -119,7 +123,7 @@ fn a_registry_that_never_answers_is_given_up() {
     let reference = registry.push("app", "v1", &small());
     registry.hook(|_, _| None);
     let desk = Desk::new(impatient());
-    check_fault(&desk, &reference, ImageFaultKind::Unreachable, "no answer within 0.5 s");
+    check_fault(&desk, &reference, ImageFaultKind::Unreachable, "no answer within 1 s");
 }
 
 #[test]
@@ -135,7 +139,7 @@ fn a_download_that_is_cut_off_goes_on_where_it_was() {
         }
         Some(reply)
     });
-    let desk = Desk::new(impatient());
+    let desk = Desk::new(Settings::default());
     desk.import(&reference).expect("imports in the third try");
     let ranges: Vec<Option<String>> = registry
         .requests()
@@ -162,13 +166,13 @@ fn a_registry_without_ranges_sends_it_all_again() {
             (cuts.fetch_add(1, Ordering::SeqCst) == 0).then_some((1 << 20, Broken::CutOff));
         Some(Reply { status: 200, body: whole.clone(), broken, ..Reply::default() })
     });
-    let desk = Desk::new(impatient());
+    let desk = Desk::new(Settings::default());
     assert_eq!(desk.import(&reference).expect("imports").digest, image.digest());
 }
 
 #[test]
 fn a_download_that_never_comes_to_its_end_is_given_up_with_the_reason() {
-    for (how, reason) in [(Broken::CutOff, "cut off"), (Broken::Stall, "nothing for 0.3 s")] {
+    for (how, reason) in [(Broken::CutOff, "cut off"), (Broken::Stall, "nothing for 0.5 s")] {
         let registry = Registry::start();
         let image = large();
         let reference = registry.push("app", "v1", &image);
@@ -205,7 +209,7 @@ fn a_pull_that_trickles_ends_at_the_bound_for_the_whole() {
         Some(reply)
     });
     let mut settings = impatient();
-    settings.timeouts.whole = std::time::Duration::from_millis(200);
+    settings.timeouts.whole = Duration::from_millis(200);
     let desk = Desk::new(settings);
     check_fault(&desk, &reference, ImageFaultKind::Unreachable, "did not send the image");
 }
@@ -226,7 +230,7 @@ fn corrupt_content_is_unusable_wherever_it_is() {
             }
             Some(reply)
         });
-        let desk = Desk::new(impatient());
+        let desk = Desk::new(Settings::default());
         check_fault(&desk, &reference, ImageFaultKind::Unusable, "it is corrupt there");
     }
 }
@@ -244,11 +248,11 @@ fn what_is_longer_than_promised_is_not_read_on() {
         }
         Some(reply)
     });
-    let desk = Desk::new(impatient());
+    let desk = Desk::new(Settings::default());
     check_fault(&desk, &reference, ImageFaultKind::Unusable, "longer than the");
 
     let limits = Limits { document_bytes: 100, ..Limits::default() };
-    let desk = Desk::new(Settings { limits, ..impatient() });
+    let desk = Desk::new(Settings { limits, ..Settings::default() });
     check_fault(&desk, &reference, ImageFaultKind::Unusable, "larger than 100 bytes");
 }
 
@@ -263,7 +267,7 @@ fn a_lost_layer_is_the_registrys_fault() {
             if request.path == layer { Some(Reply::status(404, "")) } else { reply }
         },
     );
-    let desk = Desk::new(impatient());
+    let desk = Desk::new(Settings::default());
     check_fault(&desk, &reference, ImageFaultKind::Unusable, "push the image again");
 }
 
@@ -275,7 +279,7 @@ fn a_registry_that_does_not_know_head_is_asked_otherwise() {
         registry.hook(move |request, reply| {
             if request.method == "HEAD" { Some(Reply::status(status, "")) } else { reply }
         });
-        let desk = Desk::new(impatient());
+        let desk = Desk::new(Settings::default());
         desk.import(&reference).expect("imports");
     }
 }
@@ -312,7 +316,7 @@ fn a_redirect_in_circles_ends() {
             reply
         }
     });
-    let desk = Desk::new(impatient());
+    let desk = Desk::new(Settings::default());
     check_fault(&desk, &reference, ImageFaultKind::Unreachable, "redirects too often");
 }
 
@@ -335,7 +339,10 @@ impl Login {
     }
 
     fn settings(&self) -> Settings {
-        Settings { credentials: Credentials::Docker(self.0.path().to_owned()), ..impatient() }
+        Settings {
+            credentials: Credentials::Docker(self.0.path().to_owned()),
+            ..Settings::default()
+        }
     }
 }
 
@@ -355,7 +362,7 @@ fn a_password_is_sent_when_it_is_asked_for() {
     let login = Login::me(&registry.host);
     Desk::new(login.settings()).import(&reference).expect("imports");
 
-    let nobody = Desk::new(impatient());
+    let nobody = Desk::new(Settings::default());
     check_fault(&nobody, &reference, ImageFaultKind::PermissionDenied, "anonymous");
     let wrong = Login::with(&json!({"auths": {&registry.host: {"auth": "bWU6d3Jvbmc="}}}));
     let wrong = Desk::new(wrong.settings());
@@ -377,7 +384,7 @@ fn a_token_is_fetched_once_for_all_requests() {
     let reference = registry.push("team/app", "v1", &small());
     require_token(&registry, format!("http://{}/token", tokens.host));
     tokens.hook(|_, _| Some(Reply::status(200, r#"{"token": "right"}"#)));
-    let desk = Desk::new(impatient());
+    let desk = Desk::new(Settings::default());
     desk.import(&reference).expect("imports");
     let asked = tokens.log();
     assert_eq!(asked, ["GET /token?scope=repository%3Ateam%2Fapp%3Apull&service=registry.test"]);
@@ -414,7 +421,7 @@ fn a_token_is_fetched_with_the_users_password_or_refresh_token() {
     let identity = json!({"auths": {&registry.host: {"auth": "", "identitytoken": "refresh"}}});
     let login = Login::with(&identity);
     Desk::new(login.settings()).import(&reference).expect("imports");
-    let nobody = Desk::new(impatient());
+    let nobody = Desk::new(Settings::default());
     check_fault(&nobody, &reference, ImageFaultKind::PermissionDenied, "anonymous");
 }
 
@@ -469,7 +476,7 @@ fn a_registry_that_is_down_leaves_the_earlier_digest_of_the_tag() {
     let registry = Registry::start();
     let image = small();
     let reference = registry.push("app", "v1", &image);
-    let desk = Desk::new(impatient());
+    let desk = Desk::new(Settings::default());
     let fresh = desk.import(&reference).expect("imports");
     assert_eq!(fresh.stale, None);
     registry.hook(|_, _| Some(Reply::status(502, "")));
@@ -477,7 +484,7 @@ fn a_registry_that_is_down_leaves_the_earlier_digest_of_the_tag() {
     assert_eq!(stale.digest, fresh.digest);
     assert!(stale.stale.as_ref().is_some_and(|why| why.contains("HTTP 502")), "{stale:?}");
     assert_eq!(desk.check(&reference), Ok(()));
-    let desk = desk.restart(impatient());
+    let desk = desk.restart(Settings::default());
     assert_eq!(desk.import(&reference), Ok(stale), "also after a restart");
     // What the registry says is believed, and there is no earlier digest of another tag.
     registry.hook(|_, _| Some(Reply::status(404, "")));
@@ -492,7 +499,7 @@ fn a_tag_is_asked_for_each_time_and_a_digest_never_again() {
     let registry = Registry::start();
     let (first, second) = (small(), large());
     let reference = registry.push("app", "v1", &first);
-    let desk = Desk::new(impatient());
+    let desk = Desk::new(Settings::default());
     assert_eq!(desk.import(&reference).expect("imports").digest, first.digest());
     registry.push("app", "v1", &second);
     assert_eq!(desk.import(&reference).expect("imports").digest, second.digest());
@@ -507,7 +514,7 @@ fn a_tag_is_asked_for_each_time_and_a_digest_never_again() {
 
 #[test]
 fn a_digest_that_is_not_here_and_has_no_place_is_missing() {
-    let desk = Desk::new(impatient());
+    let desk = Desk::new(Settings::default());
     let digest = Digest::of(b"nothing").to_string();
     check_fault(&desk, &digest, ImageFaultKind::Missing, "does not say where it came from");
 }
@@ -518,11 +525,105 @@ fn other_hosts_are_asked_over_tls_unless_they_are_configured() {
     let registry = Registry::start();
     registry.push("app", "v1", &small());
     let reference = format!("0.0.0.0:{}/app:v1", registry.host.rsplit(':').next().unwrap());
-    let desk = Desk::new(impatient());
+    let desk = Desk::new(Settings::default());
     let fault = desk.import(&reference).expect_err("no TLS there");
     assert_eq!(fault.kind, ImageFaultKind::Unreachable, "{fault:?}");
     assert_eq!(registry.log(), [] as [String; 0], "nothing is sent in plain");
     let host = reference.split('/').next().unwrap().to_owned();
-    let desk = Desk::new(Settings { insecure: vec![host], ..impatient() });
+    let desk = Desk::new(Settings { insecure: vec![host], ..Settings::default() });
     desk.import(&reference).expect("imports");
+}
+
+#[test]
+fn a_registry_over_tls_is_believed_when_a_known_authority_vouches_for_it() {
+    let registry = Registry::start();
+    let image = small();
+    registry.push("app", "v1", &image);
+    let front = tls::Front::before(&registry.host);
+    let reference = format!("0.0.0.0:{}/app:v1", front.port);
+    let desk = Desk::new(Settings::default());
+    check_fault(&desk, &reference, ImageFaultKind::Unreachable, "certificate");
+    assert_eq!(registry.log(), [] as [String; 0]);
+    let trusting = Settings { extra_roots: vec![tls::AUTHORITY.to_vec()], ..Settings::default() };
+    let desk = Desk::new(trusting);
+    assert_eq!(desk.import(&reference).expect("imports").digest, image.digest());
+}
+
+#[test]
+fn what_was_asked_over_tls_is_not_sent_on_in_plain() {
+    let (registry, elsewhere) = (Registry::start(), Registry::start());
+    let image = small();
+    registry.push("app", "v1", &image);
+    let front = tls::Front::before(&registry.host);
+    let reference = format!("0.0.0.0:{}/app:v1", front.port);
+    let desk =
+        Desk::new(Settings { extra_roots: vec![tls::AUTHORITY.to_vec()], ..Settings::default() });
+    let (layer, target) = (layer_path("app", &image), format!("http://{}/x", elsewhere.host));
+    registry.hook(move |request, reply| {
+        if request.path == layer {
+            Some(Reply::status(307, "").with("Location", target.clone()))
+        } else {
+            reply
+        }
+    });
+    check_fault(&desk, &reference, ImageFaultKind::Unreachable, "from HTTPS to plain HTTP");
+    let realm = format!("Bearer realm=\"http://{}/token\"", elsewhere.host);
+    registry.hook(move |_, _| Some(Reply::status(401, "").with("WWW-Authenticate", realm.clone())));
+    check_fault(&desk, &reference, ImageFaultKind::Unusable, "token server without TLS");
+    assert_eq!(elsewhere.log(), [] as [String; 0]);
+}
+
+/// Started by the test below as a process of its own, with credential helpers on its PATH.
+#[test]
+fn helper_asker() {
+    let Ok(login) = std::env::var("ASKER_LOGIN") else { return };
+    let registry = Registry::start();
+    let reference = registry.push("app", "v1", &small());
+    require_basic(&registry, |_| None);
+    let mut settings = impatient();
+    settings.timeouts.helper = Duration::from_millis(300);
+    let with = |helper: &str| {
+        let config = json!({"credHelpers": {&registry.host: helper}});
+        fs::write(format!("{login}/config.json"), config.to_string()).unwrap();
+        let credentials = Credentials::Docker(login.clone().into());
+        Desk::new(Settings { credentials, ..settings.clone() })
+    };
+    with("knows").import(&reference).expect("the helper knows me");
+    let denied = ImageFaultKind::PermissionDenied;
+    check_fault(&with("unknown"), &reference, denied, "does not let anonymous users");
+    check_fault(
+        &with("breaks"),
+        &reference,
+        denied,
+        "docker-credential-breaks failed: out of order",
+    );
+    // Hung helpers keep their places: also the fifth one is given up in time.
+    for _ in 0..2 {
+        check_fault(&with("hangs"), &reference, denied, "does not answer within 0.3 s");
+    }
+    println!("asked all helpers");
+}
+
+#[test]
+fn credential_helpers_are_asked_and_may_fail_or_hang() {
+    let folder = tempfile::TempDir::new().unwrap();
+    let helper = |name: &str, script: &str| {
+        let path = folder.path().join(format!("docker-credential-{name}"));
+        fs::write(&path, format!("#!/bin/sh\ncat >/dev/null\n{script}\n")).unwrap();
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o755)).unwrap();
+    };
+    helper("knows", r#"echo '{"ServerURL":"x","Username":"me","Secret":"secret"}'"#);
+    helper("unknown", "echo 'credentials not found in native keychain'; exit 1");
+    helper("breaks", "echo 'out of order' >&2; exit 1");
+    // Longer than the patience of the asker, and over soon after.
+    helper("hangs", "exec sleep 2");
+    let output = Command::new(std::env::current_exe().unwrap())
+        .args(["--exact", "registries::helper_asker", "--nocapture"])
+        .env("ASKER_LOGIN", folder.path())
+        .env("PATH", format!("{}:/usr/bin:/bin", folder.path().display()))
+        .output()
+        .unwrap();
+    let said = String::from_utf8_lossy(&output.stdout);
+    assert!(output.status.success(), "{said}{}", String::from_utf8_lossy(&output.stderr));
+    assert!(said.contains("asked all helpers"), "{said}");
 }

@@ -195,7 +195,7 @@ fn an_alias_leads_to_another_reference_once() {
         ("us-docker.pkg.dev/cloudrun/container/job".to_owned(), target),
         ("a.test/x".to_owned(), "us-docker.pkg.dev/cloudrun/container/job".to_owned()),
     ];
-    let settings = Settings { aliases: aliases.into(), ..crate::support::desk::impatient() };
+    let settings = Settings { aliases: aliases.into(), ..Settings::default() };
     let desk = Desk::new(settings);
     let imported = desk.import("us-docker.pkg.dev/cloudrun/container/job:latest").expect("aliased");
     assert_eq!(imported.digest, image.digest());

@@ -14,7 +14,7 @@ use groundrun_image::{Collected, ImageStore, OpenFault, Settings};
 
 use crate::support::{
     archive::{Archive, Layer},
-    desk::{Desk, execution, impatient},
+    desk::{Desk, execution},
     image::Image,
     registry::{Registry, Reply},
 };
@@ -46,7 +46,7 @@ fn two_imports_at_once_download_and_unpack_once() {
     let registry = Registry::start();
     let image = Image::new(&[layer("a", 3 << 20), layer("b", 10)]);
     let reference = registry.push("app", "v1", &image);
-    let desk = Desk::new(impatient());
+    let desk = Desk::new(Settings::default());
     for number in 0..6 {
         let images = vec![reference.clone()];
         desk.ask(ImageRequest::Import { execution: execution(number), images });
@@ -75,7 +75,7 @@ fn layers_in_another_order_do_not_wait_for_each_other() {
             registry.push(&format!("app{n}"), "v1", &Image::new(&order.map(Clone::clone)))
         })
         .collect();
-    let desk = Desk::new(impatient());
+    let desk = Desk::new(Settings::default());
     for (number, reference) in references.iter().enumerate() {
         let images = vec![reference.clone()];
         desk.ask(ImageRequest::Import { execution: execution(number as u128), images });
@@ -170,7 +170,7 @@ fn layers_of_an_interrupted_import_are_used_by_the_next() {
     let broken = format!("/v2/app/blobs/{}", groundrun_image::Digest::of(&image.layers[1].bytes));
     let path = broken.clone();
     // Once the first layer is in the store, the second one fails.
-    let desk = Desk::new(impatient());
+    let desk = Desk::new(Settings::default());
     let layers = desk.path().join("layers");
     registry.hook(move |request, reply| {
         if request.path != path {
@@ -185,7 +185,7 @@ fn layers_of_an_interrupted_import_are_used_by_the_next() {
     assert_eq!(desk.folder("layers").len(), 1);
     registry.unhook();
     let before = registry.log().len();
-    let desk = desk.restart(impatient());
+    let desk = desk.restart(Settings::default());
     assert_eq!(desk.store.collect(1 << 30), Ok(Collected::Done { images: 0, bytes: 10 }));
     desk.import(&reference).expect("imports");
     let blobs: Vec<String> = registry.log()[before..]
@@ -265,7 +265,7 @@ fn crash_victim() {
     }
     let store = Arc::new(ImageStore::open(Path::new(&store)).unwrap());
     let service =
-        groundrun_image::ImageService::start(store, impatient(), Arc::new(Nobody)).unwrap();
+        groundrun_image::ImageService::start(store, Settings::default(), Arc::new(Nobody)).unwrap();
     groundrun_core::port::Images::ask(
         &service,
         ImageRequest::Import { execution: execution(1), images: vec![reference] },

@@ -6,7 +6,10 @@ use clap::Args;
 use groundrun_core::{id::ExecutionUid, record::Outcome};
 use groundrun_shim::SpawnerHandle;
 use serde_json::Value;
-use tokio::sync::Notify;
+use tokio::{
+    signal::unix::{SignalKind, signal},
+    sync::Notify,
+};
 
 use super::{
     GroundArgs, ServerArgs,
@@ -117,6 +120,9 @@ async fn follow(
     let mut follow = Follow::new(running.store(), running.logs(), uid);
     let mut show = Show::new(name.clone(), json);
     let mut interrupted = false;
+    // Made once: an interrupt that comes while nobody waits is kept for the next turn.
+    let mut interrupt = signal(SignalKind::interrupt())
+        .map_err(|e| Stop::failed(format!("watch for SIGINT: {e}")))?;
     loop {
         let look =
             tokio::task::block_in_place(|| follow.look()).map_err(|e| Stop::failed(chain(&e)))?;
@@ -130,11 +136,11 @@ async fn follow(
                 Outcome::Failed(_) | Outcome::Cancelled => Exit::Failed,
             });
         }
-        // Dropped and made again at each turn: a permit of `changed` is kept, and an interrupt comes again by hand.
+        // Each may be dropped and begun again: a permit of `changed` and a signal are kept.
         tokio::select! {
             () = changed.notified() => {}
             () = tokio::time::sleep(LOOK_EVERY) => {}
-            _ = tokio::signal::ctrl_c() => {
+            _ = interrupt.recv() => {
                 show.stopping();
                 interrupted = true;
                 client.cancel(&name).await?;

@@ -44,9 +44,9 @@ pub(crate) fn execution(number: u128) -> ExecutionUid {
 pub(crate) fn impatient() -> Settings {
     Settings {
         timeouts: Timeouts {
-            connect: Duration::from_millis(500),
-            answer: Duration::from_millis(500),
-            stall: Duration::from_millis(300),
+            connect: Duration::from_secs(2),
+            answer: Duration::from_secs(1),
+            stall: Duration::from_millis(500),
             ..Timeouts::default()
         },
         ..Settings::default()

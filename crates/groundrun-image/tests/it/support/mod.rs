@@ -4,3 +4,4 @@ pub(crate) mod archive;
 pub(crate) mod desk;
 pub(crate) mod image;
 pub(crate) mod registry;
+pub(crate) mod tls;

@@ -227,7 +227,9 @@ fn write(mut stream: TcpStream, request: &Request, reply: &Reply) -> Option<Brok
         reply.body.len()
     );
     for (name, value) in &reply.headers {
-        head += &format!("{name}: {value}\r\n");
+        for part in [name, ": ", value, "\r\n"] {
+            head += part;
+        }
     }
     head += "\r\n";
     let body = match (&*request.method, reply.broken) {
