@@ -43,11 +43,12 @@ pub fn run(command: &mut Command) -> Said {
     let Output { status, stdout, stderr } = command.output().unwrap_or_else(|e| {
         panic!("{:?}: {e}; `cargo xtask needs` brings it", command.get_program())
     });
-    Said {
-        code: status.code().unwrap_or(-1),
-        out: String::from_utf8_lossy(&stdout).into_owned(),
-        err: String::from_utf8_lossy(&stderr).into_owned(),
-    }
+    Said { code: status.code().unwrap_or(-1), out: plain(&stdout), err: plain(&stderr) }
+}
+
+/// Text without the codes that make it bold on a terminal.
+fn plain(bytes: &[u8]) -> String {
+    String::from_utf8_lossy(bytes).replace("\u{1b}[1m", "").replace("\u{1b}[m", "")
 }
 
 /// The project's root.

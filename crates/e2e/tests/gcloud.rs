@@ -199,7 +199,7 @@ fn an_execution_is_started_followed_listed_and_deleted() {
         .well();
     assert!(own.out.contains(&format!("CLOUD_RUN_EXECUTION={first}")), "{}", own.out);
     let filter = format!(
-        "resource.type=cloud_run_job AND labels.\"run.googleapis.com/execution_name\"={first} AND textPayload:TASK_INDEX=2"
+        "resource.type=cloud_run_job AND labels.\"run.googleapis.com/execution_name\"={first} AND textPayload:\"TASK_INDEX=2\""
     );
     let read = lab.gcloud(&["logging", "read", &filter, "--format=json"]).well().json();
     assert_eq!(read.as_array().map(Vec::len), Some(1), "{read}");

@@ -14,11 +14,11 @@ pub mod port;
 pub mod process;
 pub mod progress;
 pub mod quantity;
+pub mod readiness;
 pub mod record;
 pub mod render;
 mod restore;
 pub mod template;
-pub mod readiness;
 
 #[cfg(test)]
 mod samples;

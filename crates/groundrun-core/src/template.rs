@@ -125,7 +125,11 @@ fn container((index, container): (usize, &v1::Container)) -> Result<ContainerSpe
     };
     Ok(ContainerSpec {
         // What Cloud Run's logs call the one unnamed container (fact: semantics 1.2).
-        name: container.name.clone().filter(|name| !name.is_empty()).unwrap_or_else(|| "worker".to_owned()),
+        name: container
+            .name
+            .clone()
+            .filter(|name| !name.is_empty())
+            .unwrap_or_else(|| "worker".to_owned()),
         image: container.image.clone().ok_or_else(|| fault(path("image"), "is missing"))?,
         command: container.command.clone(),
         args: container.args.clone(),

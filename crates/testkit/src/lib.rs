@@ -3,3 +3,5 @@
 pub mod conformance;
 pub mod sample;
 pub mod scenario;
+#[cfg(feature = "sim")]
+pub mod sim;

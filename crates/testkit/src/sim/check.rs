@@ -142,7 +142,8 @@ fn unlawful_state(
 ) -> Option<String> {
     let say = |what: &str| Some(format!("{uid} {what}"));
     if before.completed.is_some() {
-        let late = ExecutionState { observed_generation: after.observed_generation, ..before.clone() };
+        let late =
+            ExecutionState { observed_generation: after.observed_generation, ..before.clone() };
         if late != *after {
             return say("changes after it completed");
         }

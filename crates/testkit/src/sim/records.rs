@@ -39,6 +39,8 @@ pub(super) struct Records {
     pub(super) wish_read: BTreeSet<ExecutionUid>,
     /// The same at the time when it last decided: nothing of them may begin.
     pub(super) barred: BTreeSet<ExecutionUid>,
+    /// A commit has failed and was not made since.
+    pub(super) stuck: bool,
     /// What does not hold.
     pub(super) faults: Vec<String>,
     changed_executions: BTreeSet<ExecutionUid>,
@@ -59,6 +61,7 @@ impl Records {
             now: Timestamp::UNIX_EPOCH,
             wish_read: BTreeSet::new(),
             barred: BTreeSet::new(),
+            stuck: false,
             faults: Vec::new(),
             changed_executions: BTreeSet::new(),
             changed_jobs: BTreeSet::new(),
@@ -183,7 +186,8 @@ impl Journal for Memory {
 
     fn commit(&mut self, now: Timestamp, commit: Arc<Commit>) -> Result<Committed, Unavailable> {
         let mut records = self.0.borrow_mut();
-        if now < records.full_until {
+        records.stuck = now < records.full_until;
+        if records.stuck {
             return Err(Unavailable);
         }
         check::before(&mut records, &commit);
