@@ -3,6 +3,7 @@
 
 mod hostile;
 mod layers;
+mod logins;
 mod overlay;
 mod port;
 mod registries;
