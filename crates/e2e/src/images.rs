@@ -45,6 +45,7 @@ pub fn python(dir: &Path) -> PathBuf {
     let root = dir.join("python-root");
     let packages = dir.join("packages");
     fs::create_dir_all(&root).expect("a directory");
+    fs::create_dir_all(root.join("tmp")).expect("a directory");
     fs::create_dir_all(&packages).expect("a directory");
     let wanted = [
         "python3.11-minimal",

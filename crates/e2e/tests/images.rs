@@ -135,7 +135,7 @@ fn a_layer_is_unpacked_as_umoci_unpacks_it() {
         lines
     };
     let layers = fs::read_dir(lab.data_dir().join("images/layers")).expect("the layers' directory");
-    let ours: Vec<_> = layers.flatten().map(|e| list(&e.path())).collect();
+    let ours: Vec<_> = layers.flatten().map(|e| list(&e.path().join("tree"))).collect();
     let theirs = list(&bundle.join("rootfs"));
     assert!(ours.contains(&theirs), "theirs: {theirs:?}\nours: {ours:?}");
     lab.finish();

@@ -93,7 +93,12 @@ fn killing_the_server_loses_nothing_and_runs_nothing_twice() {
             .filter_map(|k| status[*k].as_u64())
             .sum::<u64>();
         assert_eq!(settled, TASKS, "{name}: {status}");
-        assert_eq!(status["succeededCount"], TASKS, "{name}: a task was lost: {execution}");
+        assert_eq!(
+            status["succeededCount"],
+            TASKS,
+            "{name}: a task was lost: {}",
+            tasks(&lab, name)
+        );
     }
     let heard = witness.heard();
     for (attempt, times) in &heard {
@@ -143,6 +148,11 @@ impl Witness {
         }
         heard
     }
+}
+
+/// What became of the tasks of an execution, for the message of a failure.
+fn tasks(lab: &Lab, execution: &str) -> String {
+    lab.groundrun(&["tasks", "list", execution]).out + &lab.groundrun(&["logs", execution]).out
 }
 
 /// Lets some microseconds pass: the moment of the kill is the test's input, not a wait for a condition.

@@ -222,10 +222,10 @@ impl Run {
         }
         let Some(outcome) = self.outcome() else { return };
         let state = &mut self.execution.state;
-        if self.doomed.is_none() && outcome == Outcome::Cancelled {
+        if outcome == Outcome::Cancelled {
             // Also the tasks that were never begun, and those that waited for a retry.
-            state.counters.cancelled =
-                self.template.count - state.counters.succeeded - state.counters.failed;
+            let settled = state.counters.succeeded + state.counters.failed;
+            state.counters.cancelled = self.template.count.saturating_sub(settled);
         }
         state.waiting_for = None;
         state.completed = Some(Completed { at: now, outcome: outcome.clone() });

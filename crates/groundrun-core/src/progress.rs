@@ -170,7 +170,7 @@ impl Run {
     }
 
     pub(crate) fn not_begun(&self) -> u32 {
-        self.template.count - self.next_index
+        self.template.count.saturating_sub(self.next_index)
     }
 
     pub(crate) fn has_images(&self) -> bool {

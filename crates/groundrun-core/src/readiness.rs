@@ -1,7 +1,8 @@
 //! Which jobs are to be checked, and what the answers make of them: can their images be had?
 //!
-//! A registry that does not answer is asked again after 1, 2, 4, 8 s, and meanwhile nothing is known. Then the job is not
-//! ready and says why; it is asked about once a minute from there on, so that it becomes ready when the registry is back.
+//! A registry that does not answer is asked again after 1, 2, 4, 8 s, and meanwhile nothing is known. A job that is not
+//! ready says why, and is asked about once a minute from there on: it becomes ready when its image was pushed, or when the
+//! registry is back, without anybody changing the job.
 
 use std::{collections::BTreeMap, time::Duration};
 
@@ -11,14 +12,14 @@ use crate::{
     id::JobUid,
     outcome,
     port::{ImageFault, ImageFaultKind, ImageRequest},
-    record::{Job, Readiness, ReadinessState, backoff},
+    record::{Failure, Job, Readiness, ReadinessState, backoff},
 };
 
 /// Answers that never came, in a row, after which a job is called not ready: 15 s, the patience of somebody who has just
 /// deployed it.
 pub const CHECKS_FAILED_MAX: u32 = 5;
 
-/// Between two questions about a job that was called not ready because nobody answered.
+/// Between two questions about a job that was called not ready. Manifests only, so this costs a registry next to nothing.
 pub const CHECK_AGAIN: Duration = Duration::from_secs(60);
 
 /// The jobs whose readiness is not known, or is asked about again.
@@ -31,7 +32,10 @@ pub struct Checks {
 struct Check {
     generation: i32,
     images: Vec<String>,
+    /// How often nobody answered.
     failures: u32,
+    /// Why it was called not ready.
+    told: Option<Failure>,
     ask: Ask,
 }
 
@@ -47,20 +51,23 @@ impl Checks {
     /// Takes in a job as it is now.
     pub fn see(&mut self, job: &Job, now: Timestamp) {
         let generation = job.generation;
-        let known = job.readiness.generation == generation
-            && job.readiness.state != ReadinessState::Checking;
-        let outdated = self.jobs.get(&job.uid).is_some_and(|check| {
-            // Somebody asks to know again after all.
-            let again = !known && check.failures >= CHECKS_FAILED_MAX;
-            check.generation != generation || again
+        let (told, at) = match &job.readiness.state {
+            ReadinessState::Ready if job.readiness.generation == generation => {
+                self.jobs.remove(&job.uid);
+                return;
+            }
+            ReadinessState::Failed(failure) if job.readiness.generation == generation => {
+                (Some(failure.clone()), later(now, CHECK_AGAIN))
+            }
+            _ => (None, now),
+        };
+        let known = self.jobs.get(&job.uid).is_some_and(|check| {
+            // Somebody may have asked to know again after all.
+            check.generation == generation && (check.told.is_none() || told.is_some())
         });
-        if outdated {
-            self.jobs.remove(&job.uid);
-        }
         if !known {
-            let images = images(job);
-            let ask = Ask::At(now);
-            self.jobs.entry(job.uid).or_insert(Check { generation, images, failures: 0, ask });
+            let (images, ask) = (images(job), Ask::At(at));
+            self.jobs.insert(job.uid, Check { generation, images, failures: 0, told, ask });
         }
     }
 
@@ -111,30 +118,27 @@ impl Checks {
         now: Timestamp,
     ) -> Option<Readiness> {
         let check = self.jobs.get_mut(&job).filter(|check| check.generation == generation)?;
-        let state = match result {
-            Err(fault) if fault.kind == ImageFaultKind::Unreachable => {
-                let told = check.failures >= CHECKS_FAILED_MAX;
-                check.failures = check.failures.saturating_add(1);
-                let wait = match check.failures {
-                    1..CHECKS_FAILED_MAX => backoff(check.failures - 1),
-                    _ => CHECK_AGAIN,
-                };
-                check.ask = Ask::At(now.saturating_add(wait).unwrap_or(Timestamp::MAX));
-                if told || check.failures < CHECKS_FAILED_MAX {
-                    return None;
-                }
-                return Some(Readiness {
-                    generation,
-                    since: now,
-                    state: ReadinessState::Failed(outcome::image_failure(&fault)),
-                });
-            }
-            Err(fault) => ReadinessState::Failed(outcome::image_failure(&fault)),
-            Ok(()) => ReadinessState::Ready,
+        let Err(fault) = result else {
+            self.jobs.remove(&job);
+            return Some(Readiness { generation, since: now, state: ReadinessState::Ready });
         };
-        self.jobs.remove(&job);
-        Some(Readiness { generation, since: now, state })
+        if fault.kind == ImageFaultKind::Unreachable && check.told.is_none() {
+            check.failures += 1;
+            if check.failures < CHECKS_FAILED_MAX {
+                check.ask = Ask::At(later(now, backoff(check.failures - 1)));
+                return None;
+            }
+        }
+        check.ask = Ask::At(later(now, CHECK_AGAIN));
+        let failure = outcome::image_failure(&fault);
+        let again = check.told.replace(failure.clone()) == Some(failure.clone());
+        let state = ReadinessState::Failed(failure);
+        (!again).then_some(Readiness { generation, since: now, state })
     }
+}
+
+fn later(now: Timestamp, wait: Duration) -> Timestamp {
+    now.saturating_add(wait).unwrap_or(Timestamp::MAX)
 }
 
 fn images(job: &Job) -> Vec<String> {
@@ -229,6 +233,37 @@ mod tests {
         let Some(ReadinessState::Failed(failure)) = told else { panic!("{told:?}") };
         assert_eq!(failure.reason.as_deref(), Some("ContainerMissing"));
         assert_eq!(failure.message, "Image 'i' not found.");
+    }
+
+    #[test]
+    fn a_job_without_its_image_is_asked_about_each_minute_also_after_a_restart() {
+        let failure = Failure {
+            reason: Some("ContainerMissing".to_owned()),
+            message: "Image 'i' not found.".to_owned(),
+        };
+        let readiness =
+            Readiness { generation: 1, since: at(0), state: ReadinessState::Failed(failure) };
+        let mut checks = Checks::default();
+        checks.see(&job(1, readiness), at(0));
+        assert_eq!(checks.due(at(59)), []);
+        assert_eq!(checks.due(at(60)).len(), 1);
+        let again = checks.hear(UID, 1, fault(ImageFaultKind::Missing), at(61));
+        assert_eq!(again, None, "the same is not written again");
+        assert_eq!(checks.due(at(121)).len(), 1);
+        let ready = checks.hear(UID, 1, Ok(()), at(122)).map(|ready| ready.state);
+        assert_eq!(ready, Some(ReadinessState::Ready), "it was pushed");
+    }
+
+    #[test]
+    fn whoever_asks_again_is_answered_at_once() {
+        let mut checks = Checks::default();
+        checks.see(&unchecked(1), at(0));
+        let _ = checks.due(at(0));
+        let told = checks.hear(UID, 1, fault(ImageFaultKind::Missing), at(1));
+        checks.see(&job(1, told.expect("it is told")), at(1));
+        assert_eq!(checks.due(at(2)), []);
+        checks.see(&unchecked(1), at(2));
+        assert_eq!(checks.due(at(2)).len(), 1);
     }
 
     #[test]

@@ -66,7 +66,7 @@ pub struct Committed {
 pub struct OpenEnds {
     /// Executions that are not completed, or are deleted and not reaped.
     pub executions: Vec<ExecutionUid>,
-    /// Jobs whose readiness is not known.
+    /// Jobs whose readiness is not known, or that are not ready.
     pub jobs: Vec<JobUid>,
 }
 

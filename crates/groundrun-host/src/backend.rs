@@ -16,6 +16,7 @@ use crate::{
 };
 
 /// Runs attempts on this machine. Dropping it leaves them running; another one on the same data directory finds them.
+/// When none is left, its parent cgroup goes with it.
 pub struct HostBackend {
     shared: Arc<Shared>,
     threads: Vec<JoinHandle<()>>,
@@ -92,6 +93,10 @@ impl Drop for HostBackend {
         for thread in self.threads.drain(..) {
             // A thread that panicked has said so already.
             let _ = thread.join();
+        }
+        // With nothing in it the parent is litter. What an earlier server left running keeps it: it cannot be removed.
+        if self.shared.with_book(|book| book.is_idle()) {
+            let _ = self.shared.means.cgroups.remove();
         }
     }
 }

@@ -257,6 +257,11 @@ impl<C: Clone> Book<C> {
         self.later.insert((when, id));
     }
 
+    /// Whether nothing runs, is about to, or is waited for.
+    pub(crate) fn is_idle(&self) -> bool {
+        self.attempts.values().all(|state| matches!(state, State::Over { .. }))
+    }
+
     /// Whether it was asked to stop since a worker took it.
     pub(crate) fn stop_asked(&self, id: AttemptId) -> Option<Duration> {
         match self.attempts.get(&id) {
@@ -368,7 +373,9 @@ mod tests {
         let (mut book, now) = (TestBook::default(), Instant::now());
         book.start(spec(1));
         assert_eq!(book.next_job(now), settle(1, Some(spec(1)), None));
+        assert!(!book.is_idle());
         book.over(id(1), Timestamp::UNIX_EPOCH, ending());
+        assert!(book.is_idle());
         book.start(spec(1));
         assert_eq!(book.next_job(now), tell(1, ended()));
         book.adopt(id(1));

@@ -3,8 +3,10 @@
 use std::{
     fs::{self, OpenOptions},
     io::Write,
+    path::PathBuf,
     process::{Command, Stdio},
     sync::Arc,
+    time::Duration,
 };
 
 use groundrun_core::{
@@ -21,6 +23,7 @@ type Scenario = (&'static str, fn(&mut HostPlace));
 
 pub(crate) const SCENARIOS: &[Scenario] = &[
     ("a cgroup that no monitor watches over is swept at the start", sweep),
+    ("the parent cgroup goes with the last attempt and stays with a running one", parent),
     ("a writable layer on disk is gone with what is forgotten", writable_on_disk),
     ("without a network there is a loopback alone", no_network),
     ("on the host's network its resolvers are there", host_network),
@@ -59,6 +62,30 @@ fn sweep(place: &mut HostPlace) {
         left => Err(left),
     });
     drop(backend);
+}
+
+fn parent(place: &mut HostPlace) {
+    let spec = attempt(place, &["sleep", "300"]);
+    let groups = place.cgroups.attempt(spec.id, Default::default()).groups;
+    let parents: Vec<PathBuf> =
+        groups.iter().filter_map(|group| Some(group.path.parent()?.to_owned())).collect();
+    let witness = Witness::new();
+    let backend = place.open(Arc::clone(&witness) as _);
+    backend.apply(Action::Start(Box::new(spec.clone())));
+    witness.started(spec.id);
+    drop(backend);
+    assert!(parents.iter().all(|parent| parent.exists()));
+    let witness = Witness::new();
+    let backend = place.open(Arc::clone(&witness) as _);
+    backend.apply(Action::Stop { id: spec.id, grace: Duration::ZERO });
+    let _: Ending = witness.ended(spec.id);
+    backend.apply(Action::Forget(spec.id));
+    bounded(|| match place.leftovers(spec.id.execution) {
+        left if left.is_empty() => Ok(()),
+        left => Err(left),
+    });
+    drop(backend);
+    assert!(!parents.iter().any(|parent| parent.exists()));
 }
 
 fn writable_on_disk(place: &mut HostPlace) {

@@ -28,9 +28,17 @@ use crate::{
 #[derive(Clone, Debug)]
 pub(crate) enum Layers<'fd> {
     /// As ready detached mounts, topmost first, each already shown through the id map (Linux 6.13 and later).
-    Ready(Vec<BorrowedFd<'fd>>),
+    Ready(Vec<ReadyLayer<'fd>>),
     /// By path, each to be mounted through the id map of the user namespace on a directory of the container's own.
     ByPath(BorrowedFd<'fd>),
+}
+
+/// A layer's detached mount and its directory as overlayfs takes it. The mount is taken down when its last descriptor is
+/// closed: a shim keeps one of its own, since the spawner may die in the middle of a start.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct ReadyLayer<'fd> {
+    pub(crate) mount: BorrowedFd<'fd>,
+    pub(crate) directory: BorrowedFd<'fd>,
 }
 
 impl<'fd> Layers<'fd> {
@@ -40,7 +48,7 @@ impl<'fd> Layers<'fd> {
             Self::Ready(layers) => (layers.as_slice(), None),
             Self::ByPath(user_namespace) => (Default::default(), Some(*user_namespace)),
         };
-        ready.iter().copied().chain(namespace)
+        ready.iter().flat_map(|layer| [layer.mount, layer.directory]).chain(namespace)
     }
 }
 
@@ -92,7 +100,7 @@ fn is_volatile(writable: &Writable) -> bool {
 }
 
 fn overlay_of_ready(
-    layers: &[BorrowedFd<'_>],
+    layers: &[ReadyLayer<'_>],
     scratch: &OwnedFd,
     writable: &Writable,
 ) -> Result<OwnedFd, Failure> {
@@ -100,7 +108,7 @@ fn overlay_of_ready(
     let overlay = fsopen("overlay", FsOpenFlags::FSOPEN_CLOEXEC).ours(step)?;
     fsconfig_set_string(&overlay, "source", "overlay").ours(step)?;
     for layer in layers {
-        fsconfig_set_fd(&overlay, "lowerdir+", layer).ours(step)?;
+        fsconfig_set_fd(&overlay, "lowerdir+", layer.directory).ours(step)?;
     }
     let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
     for (key, name) in [("upperdir", UPPER), ("workdir", WORK)] {

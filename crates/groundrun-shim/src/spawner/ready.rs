@@ -37,10 +37,10 @@ struct LayerKey {
     inode: u64,
 }
 
-/// A layer's detached mount, which is taken down when `_mount` is closed, and its directory as overlayfs takes it.
+/// A layer's detached mount, which is taken down when the last descriptor of `mount` is closed, and its directory as overlayfs takes it.
 #[derive(Debug)]
 struct ReadyLayer {
-    _mount: OwnedFd,
+    mount: OwnedFd,
     directory: OwnedFd,
 }
 
@@ -70,9 +70,11 @@ impl Ready {
         let user_namespace = self.user_namespaces.get(&id_base).ok_or_else(lost)?.as_fd();
         let layers = match self.takes_ready_layers {
             true => {
-                let found = keys
-                    .iter()
-                    .map(|key| self.layers.get(key).map(|layer| layer.directory.as_fd()));
+                let found = keys.iter().map(|key| {
+                    self.layers.get(key).map(|ReadyLayer { mount, directory }| {
+                        sandbox::ReadyLayer { mount: mount.as_fd(), directory: directory.as_fd() }
+                    })
+                });
                 Layers::Ready(found.collect::<Option<_>>().ok_or_else(lost)?)
             }
             false => Layers::ByPath(user_namespace),
@@ -93,7 +95,7 @@ impl Ready {
             self.layers.ensure(&key, || {
                 let mount = sandbox::id_mapped(path, namespace.as_fd())?;
                 let directory = sandbox::open_ready(&mount).ours("open a layer")?;
-                Ok::<_, Failure>(ReadyLayer { _mount: mount, directory })
+                Ok::<_, Failure>(ReadyLayer { mount, directory })
             })?;
             keys.push(key);
         }
