@@ -30,10 +30,6 @@ pub(crate) fn run_with(line: &[&str], env: &[(&str, &str)]) -> Result<(), String
     let begun = Instant::now();
     let status =
         command(line).envs(env.iter().copied()).status().map_err(|e| format!("{text}: {e}"))?;
-    #[expect(
-        clippy::disallowed_methods,
-        reason = "a developer's tool tells how long its steps take"
-    )]
     let seconds = begun.elapsed().as_secs();
     eprintln!("== {text}: {status} after {seconds} s");
     if status.success() { Ok(()) } else { Err(format!("failed: {text}")) }

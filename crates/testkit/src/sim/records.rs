@@ -39,6 +39,8 @@ pub(super) struct Records {
     pub(super) wish_read: BTreeSet<ExecutionUid>,
     /// The same at the time when it last decided: nothing of them may begin.
     pub(super) barred: BTreeSet<ExecutionUid>,
+    /// How many executions completed.
+    pub(super) completed: u64,
     /// A commit has failed and was not made since.
     pub(super) stuck: bool,
     /// What does not hold.
@@ -61,6 +63,7 @@ impl Records {
             now: Timestamp::UNIX_EPOCH,
             wish_read: BTreeSet::new(),
             barred: BTreeSet::new(),
+            completed: 0,
             stuck: false,
             faults: Vec::new(),
             changed_executions: BTreeSet::new(),
@@ -111,6 +114,8 @@ impl Records {
         }
         for (uid, state) in &commit.states {
             if let Some(execution) = self.executions.get_mut(uid) {
+                let before = execution.state.completed.is_some();
+                self.completed += u64::from(!before && state.completed.is_some());
                 execution.state = state.clone();
             }
             self.changed_executions.insert(*uid);

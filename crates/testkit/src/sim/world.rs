@@ -52,6 +52,7 @@ pub fn run(seed: u64, trace: Trace) -> Result<Report, Fault> {
     let mut world = World::new(seed, trace);
     world.populate();
     world.live().map_err(|what| Fault { seed, at: world.now, what })?;
+    world.report.completed = world.records.get().completed;
     Ok(world.report)
 }
 

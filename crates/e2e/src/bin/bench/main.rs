@@ -2,6 +2,8 @@
 //!
 //! Called by `cargo xtask bench`; needs root and crun.
 
+#![expect(clippy::print_stdout, reason = "its figures are its output")]
+
 use std::time::{Duration, Instant};
 
 use e2e::{Lab, Options};
