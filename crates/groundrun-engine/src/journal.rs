@@ -44,7 +44,8 @@ pub struct Commit {
     pub begun: Vec<Attempt>,
     /// Attempts that started or ended.
     pub changed: Vec<Attempt>,
-    /// How far executions are.
+    /// How far executions are. A completed state answers to the generation that is there when it is written: a wish that
+    /// came too late for the brain came too late for good, and who waits for its answer must get one.
     pub states: Vec<(ExecutionUid, ExecutionState)>,
     /// Whether jobs could run, if they are still of that generation.
     pub readiness: Vec<(JobUid, Readiness)>,

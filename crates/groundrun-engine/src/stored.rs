@@ -79,7 +79,13 @@ fn write(tx: &mut Tx<'_>, commit: &Commit) -> Result<Committed, StoreError> {
     tx.insert_attempts(&commit.begun)?;
     tx.update_attempts(&commit.changed)?;
     for (uid, state) in &commit.states {
-        tx.set_execution_state(*uid, state)?;
+        let mut state = state.clone();
+        if state.completed.is_some()
+            && let Some(execution) = tx.execution_by_uid(*uid)?
+        {
+            state.observed_generation = execution.generation;
+        }
+        tx.set_execution_state(*uid, &state)?;
     }
     for (job, readiness) in &commit.readiness {
         match tx.set_readiness(*job, readiness)? {

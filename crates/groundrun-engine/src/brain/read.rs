@@ -72,8 +72,7 @@ impl<J: Journal> Brain<J> {
             return Ok(());
         }
         let over = execution.state.completed.is_some();
-        let observed = execution.state.observed_generation == execution.generation;
-        if over && observed && execution.wishes.delete.is_none() {
+        if over && execution.wishes.delete.is_none() {
             return Ok(());
         }
         let attempts = if over { Vec::new() } else { self.journal.attempts(uid)? };

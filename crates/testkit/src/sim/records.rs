@@ -117,6 +117,9 @@ impl Records {
                 let before = execution.state.completed.is_some();
                 self.completed += u64::from(!before && state.completed.is_some());
                 execution.state = state.clone();
+                if state.completed.is_some() {
+                    execution.state.observed_generation = execution.generation;
+                }
             }
             self.changed_executions.insert(*uid);
         }

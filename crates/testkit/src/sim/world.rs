@@ -249,7 +249,9 @@ impl World {
         });
         let idle = self.queue.is_empty()
             && self.server.as_ref().is_some_and(|server| {
-                server.news.is_empty() && server.brain.runs().next().is_none()
+                server.news.is_empty()
+                    && server.tick_at > self.now
+                    && server.brain.runs().next().is_none()
             });
         self.trouble_is_over() && over && checked && idle && !records.has_changes()
     }
