@@ -271,9 +271,11 @@ impl World {
         if let Some(id) = self.machine.running().next() {
             return Err(format!("{id} runs for ever"));
         }
-        // What was to be forgotten when the server died stays until its execution is discarded.
+        // What was to be forgotten when the server died is told again to the next one. Where that is lost too, it stays
+        // until its execution is discarded.
+        let unheard = self.odds.lost > 0 || records.unreadable_until != Timestamp::UNIX_EPOCH;
         let excused = |id: &&AttemptId| {
-            self.report.crashes > 0 && records.executions.contains_key(&id.execution)
+            unheard && self.report.crashes > 0 && records.executions.contains_key(&id.execution)
         };
         if let Some(id) = self.machine.containers.keys().find(|id| !excused(id)) {
             return Err(format!("{id} is left on the machine"));
