@@ -2,6 +2,7 @@
 
 use std::process::ExitCode;
 
+mod bench;
 mod needs;
 mod sh;
 mod tables;
@@ -13,6 +14,7 @@ cargo xtask <task>
 
   test     bring what the tests need, then everything that `.ci/run` asks: format, lints, tidy, docs, all tests
   needs    only bring what the tests need (as root on Debian), or list what is missing
+  bench    [start|list|latency|throughput|array|memory]: figures beside crun (as root)
   tidy     house rules that no compiler knows
   tables   [--check] --discovery FILE: make the table of v1 messages, or compare it
 ";
@@ -22,6 +24,7 @@ fn main() -> ExitCode {
     let outcome = match arguments.first().map(String::as_str) {
         Some("test") => test::main(),
         Some("needs") => needs::main(),
+        Some("bench") => bench::main(&arguments[1..]),
         Some("tidy") => tidy::main(),
         Some("tables") => tables::main(&arguments[1..]),
         _ => Err(USAGE.to_owned()),

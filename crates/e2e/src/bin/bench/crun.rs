@@ -97,8 +97,8 @@ fn unshare_mounts() {
     )
     .expect("private mounts");
     mount::unmount(unified, mount::UnmountFlags::DETACH).expect("unified is unmounted here");
-    // What crun 1.8 leaves on the tmpfs below goes with this namespace.
-    mount::mount("none", unified, "tmpfs", mount::MountFlags::RDONLY, None)
+    // What crun 1.8 makes and leaves here goes with this namespace.
+    mount::mount("none", unified, "tmpfs", mount::MountFlags::empty(), None)
         .expect("an empty place");
 }
 
