@@ -66,6 +66,12 @@ impl Engine {
         Ok(Self { mailbox, thread: Some(thread) })
     }
 
+    /// Does it still run? If not, it has met what it cannot go on from, and said so; nothing is begun any more.
+    #[must_use]
+    pub fn is_running(&self) -> bool {
+        self.thread.as_ref().is_some_and(|thread| !thread.is_finished())
+    }
+
     /// Ends after the tick that is going on. Tasks that run are left running.
     pub fn stop(self) {
         drop(self);

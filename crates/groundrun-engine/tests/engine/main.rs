@@ -30,6 +30,7 @@ fn an_execution_of_many_tasks_completes_and_every_start_was_intended_before() {
     assert_eq!(state.counters, Counters { succeeded: 300, ..Counters::default() });
     assert_eq!(world.backend.starts(), 300);
     assert_eq!(world.backend.starts_without_intent(), 0);
+    assert!(engine.is_running());
     engine.stop();
 }
 

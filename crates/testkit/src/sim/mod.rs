@@ -17,9 +17,11 @@
 
 mod backend;
 mod check;
+mod happen;
 mod random;
 mod records;
 mod registry;
+mod server;
 mod world;
 
 use std::fmt;
