@@ -26,7 +26,7 @@ use crate::{
     fault::Fault,
     import::{Importer, Transfer},
     settings::Settings,
-    store::ImageStore,
+    store::{Collected, ImageStore},
 };
 
 /// Requests not looked at yet. One takes microseconds, and the server admits at most 1,000 executions a second.
@@ -81,6 +81,7 @@ pub struct Progress {
 
 struct Shared {
     importer: Importer,
+    keep_bytes: u64,
     inbox: Arc<dyn Inbox>,
     under_way: Mutex<HashMap<Key, UnderWay>>,
     asking: Semaphore,
@@ -108,6 +109,7 @@ impl ImageService {
         settings: Settings,
         inbox: Arc<dyn Inbox>,
     ) -> Result<Self, StartFault> {
+        let keep_bytes = settings.keep_bytes;
         let importer = Importer::new(store, settings).map_err(StartFault::Settings)?;
         let runtime = Builder::new_multi_thread()
             .worker_threads(WORKERS)
@@ -117,6 +119,7 @@ impl ImageService {
             .build()?;
         let shared = Arc::new(Shared {
             importer,
+            keep_bytes,
             inbox,
             under_way: Mutex::default(),
             asking: Semaphore::new(ASKING_MAX),
@@ -185,7 +188,10 @@ impl fmt::Debug for ImageService {
 fn dispatch(shared: &Arc<Shared>, runtime: &Handle, requests: &Receiver<ImageRequest>) {
     while let Ok(request) = requests.recv() {
         match request {
-            ImageRequest::Release(execution) => shared.release(execution),
+            ImageRequest::Release(execution) => {
+                shared.release(execution);
+                shared.collect(runtime);
+            }
             ImageRequest::Import { execution, images } => shared.import(runtime, execution, images),
             ImageRequest::Check { job, generation, images } => {
                 shared.check(runtime, job, generation, images);
@@ -258,6 +264,22 @@ impl Shared {
             abort.abort();
         }
         self.importer.store().unpin(execution);
+    }
+
+    /// Makes room where more is kept than shall be; what is in use stays.
+    fn collect(self: &Arc<Self>, runtime: &Handle) {
+        let store = self.importer.store();
+        if store.bytes() <= self.keep_bytes {
+            return;
+        }
+        let (store, keep) = (Arc::clone(store), self.keep_bytes);
+        runtime.spawn_blocking(move || match store.collect(keep) {
+            Ok(Collected::Done { images, bytes }) => {
+                tracing::info!(images, bytes, "images that nobody uses were removed");
+            }
+            Ok(Collected::Busy) => {}
+            Err(error) => tracing::warn!(%error, "cannot remove images that nobody uses"),
+        });
     }
 
     fn check(

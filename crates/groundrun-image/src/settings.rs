@@ -5,7 +5,7 @@ use std::{borrow::Cow, collections::BTreeMap, path::PathBuf, time::Duration};
 use groundrun_core::process::ImageConfig;
 
 /// Everything that is decided outside. `Default` is what a user gets who decides nothing.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug)]
 pub struct Settings {
     /// Images that the program brings along.
     pub built_ins: Vec<BuiltIn>,
@@ -21,6 +21,24 @@ pub struct Settings {
     pub limits: Limits,
     /// How long one waits.
     pub timeouts: Timeouts,
+    /// Unpacked bytes kept on disk; above it, what was not used for longest goes when an execution ends.
+    pub keep_bytes: u64,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self {
+            built_ins: Vec::new(),
+            aliases: BTreeMap::new(),
+            insecure: Vec::new(),
+            extra_roots: Vec::new(),
+            credentials: Credentials::default(),
+            limits: Limits::default(),
+            timeouts: Timeouts::default(),
+            // Some dozens of ordinary images, on disks of a hundred gigabytes and more.
+            keep_bytes: 20 << 30,
+        }
+    }
 }
 
 impl Settings {

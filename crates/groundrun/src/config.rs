@@ -47,6 +47,8 @@ pub(crate) struct ImagesFile {
     /// Registries (`host:port`) that are spoken to over plain HTTP, besides loopback ones.
     #[serde(default)]
     pub(crate) insecure_registries: Vec<String>,
+    /// Unpacked images kept on disk, in GiB; what was not used for longest goes first.
+    pub(crate) keep_gib: Option<u32>,
 }
 
 /// Everything that `serve` needs.

@@ -171,7 +171,9 @@ fn settings(ground: &Ground) -> Settings {
     let docker = std::env::var_os("DOCKER_CONFIG")
         .map(std::path::PathBuf::from)
         .or_else(|| world::surroundings().home.map(|home| home.join(".docker")));
+    let defaults = Settings::default();
     Settings {
+        keep_bytes: ground.images.keep_gib.map_or(defaults.keep_bytes, |gib| u64::from(gib) << 30),
         built_ins: vec![BuiltIn {
             reference: BUILT_IN.to_owned(),
             files: vec![BuiltInFile {
@@ -184,7 +186,7 @@ fn settings(ground: &Ground) -> Settings {
         aliases: ground.images.aliases.clone(),
         insecure: ground.images.insecure_registries.clone(),
         credentials: docker.map_or(Credentials::Anonymous, Credentials::Docker),
-        ..Settings::default()
+        ..defaults
     }
 }
 

@@ -61,7 +61,10 @@ impl Login {
 }
 
 /// Lets only `me` in; `other` may answer a request of mine otherwise.
-fn require_basic(registry: &Registry, other: impl Fn(&str) -> Option<Reply> + Send + 'static) {
+fn require_basic(
+    registry: &Registry,
+    other: impl Fn(&str) -> Option<Reply> + Send + Sync + 'static,
+) {
     registry.hook(move |request, reply| match request.headers.get("authorization") {
         Some(who) if who == ME => other(&request.path).or(reply),
         _ => Some(Reply::status(401, "").with("WWW-Authenticate", "Basic realm=\"r\"")),

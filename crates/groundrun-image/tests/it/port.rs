@@ -68,11 +68,12 @@ fn asking_twice_is_answered_once_and_progress_is_seen() {
     let reference = registry.push("app", "v1", &image);
     let (asked, when_asked) = mpsc::sync_channel(1);
     let (go, gate) = mpsc::sync_channel::<()>(1);
+    let gate = std::sync::Mutex::new(gate);
     registry.hook(move |request, reply| {
         if request.path.ends_with(&groundrun_image::Digest::of(&image.layers[0].bytes).to_string())
         {
             asked.send(()).unwrap();
-            gate.recv_timeout(Duration::from_secs(60)).unwrap();
+            gate.lock().unwrap().recv_timeout(Duration::from_secs(60)).unwrap();
         }
         reply
     });

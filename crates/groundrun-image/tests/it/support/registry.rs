@@ -53,7 +53,7 @@ impl Reply {
     }
 }
 
-type Hook = Box<dyn Fn(&Request, Option<Reply>) -> Option<Reply> + Send>;
+type Hook = Arc<dyn Fn(&Request, Option<Reply>) -> Option<Reply> + Send + Sync>;
 
 #[derive(Default)]
 struct State {
@@ -127,9 +127,9 @@ impl Registry {
     /// `hook` sees each request with the answer that it would get, and says what is answered: `None` is silence.
     pub(crate) fn hook(
         &self,
-        hook: impl Fn(&Request, Option<Reply>) -> Option<Reply> + Send + 'static,
+        hook: impl Fn(&Request, Option<Reply>) -> Option<Reply> + Send + Sync + 'static,
     ) {
-        self.state.lock().unwrap().hook = Some(Box::new(hook));
+        self.state.lock().unwrap().hook = Some(Arc::new(hook));
     }
 
     pub(crate) fn unhook(&self) {
@@ -160,14 +160,15 @@ impl Drop for Registry {
 fn serve(stream: TcpStream, state: &Mutex<State>) {
     let mut reader = BufReader::new(stream.try_clone().expect("a descriptor"));
     let Some(request) = read(&mut reader) else { return };
-    let reply = {
+    let (hook, usual) = {
         let mut state = state.lock().unwrap();
         state.log.push(request.clone());
-        let usual = usual(&state, &request);
-        match &state.hook {
-            Some(hook) => hook(&request, Some(usual)),
-            None => Some(usual),
-        }
+        (state.hook.clone(), usual(&state, &request))
+    };
+    // Outside the lock: a hook may hold one request back until another one was answered.
+    let reply = match hook {
+        Some(hook) => hook(&request, Some(usual)),
+        None => Some(usual),
     };
     let Some(reply) = reply else { return wait_for_end(reader) };
     if write(stream, &request, &reply) == Some(Broken::Stall) {
