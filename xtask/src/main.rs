@@ -1,8 +1,9 @@
-//! Developer tasks: `cargo xtask test`, `tidy`, `needs`, `bench`, `tables`.
+//! Developer tasks: `cargo xtask test`, `tidy`, `needs`, `bench`, `tables`, `compat`.
 
 use std::process::ExitCode;
 
 mod bench;
+mod compat;
 mod needs;
 mod sh;
 mod tables;
@@ -16,6 +17,7 @@ cargo xtask <task>
   needs    only bring what the tests need (as root on Debian), or list what is missing
   bench    [start|list|latency|throughput|array|memory]: figures beside crun (as root)
   tidy     house rules that no compiler knows
+  compat   [--check]: make docs/compatibility.md, or compare it with the sources
   tables   [--check] --discovery FILE: make the table of v1 messages, or compare it
 ";
 
@@ -26,6 +28,7 @@ fn main() -> ExitCode {
         Some("needs") => needs::main(),
         Some("bench") => bench::main(&arguments[1..]),
         Some("tidy") => tidy::main(),
+        Some("compat") => compat::main(&arguments[1..]),
         Some("tables") => tables::main(&arguments[1..]),
         _ => Err(USAGE.to_owned()),
     };

@@ -1,11 +1,12 @@
 //! The gate, step by step; the first step that fails ends it.
 
-use crate::{needs, sh, tidy};
+use crate::{compat, needs, sh, tidy};
 
 pub(crate) fn main() -> Result<(), String> {
     needs::main()?;
     sh::run(&["cargo", "fmt", "--all", "--check"])?;
     tidy::main()?;
+    compat::check()?;
     // One profile for everything: what is built here is what the tests and the program use.
     sh::run(&["cargo", "build", "--release", "--workspace"])?;
     sh::run(&[
