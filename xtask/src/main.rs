@@ -3,6 +3,7 @@
 use std::process::ExitCode;
 
 mod bench;
+mod leftovers;
 mod compat;
 mod needs;
 mod sh;

@@ -19,7 +19,12 @@ pub(crate) fn main() -> Result<(), String> {
         "-D",
         "warnings",
     ])?;
-    sh::run(&["cargo", "test", "--release", "--workspace", "--no-fail-fast"])?;
+    let scene = Scene::before()?;
+    sh::run_with(
+        &["cargo", "test", "--release", "--workspace", "--no-fail-fast"],
+        &[("TMPDIR", &scene.dir())],
+    )?;
+    scene.check()?;
     sh::run_with(
         &["cargo", "doc", "--release", "--workspace", "--no-deps"],
         &[("RUSTDOCFLAGS", "-D warnings")],

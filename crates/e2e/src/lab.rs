@@ -14,8 +14,7 @@ use tempfile::TempDir;
 use crate::{
     clients::{self, Said},
     http::{self, Reply},
-    leftovers::Leftovers,
-    wait,
+    leftovers, wait,
 };
 
 /// How the server of a lab is started.
@@ -33,7 +32,6 @@ pub struct Lab {
     options: Options,
     server: Option<Child>,
     address: SocketAddr,
-    before: Leftovers,
 }
 
 /// The project that labs use.
@@ -54,9 +52,8 @@ impl Lab {
             .prefix("groundrun-lab-")
             .tempdir()
             .expect("a temporary directory");
-        let before = Leftovers::now();
         let unset = SocketAddr::from(([127, 0, 0, 1], 0));
-        let mut lab = Self { dir, options, server: None, address: unset, before };
+        let mut lab = Self { dir, options, server: None, address: unset };
         lab.launch();
         lab
     }
@@ -203,7 +200,7 @@ impl Lab {
         if self.server.is_some() {
             assert_eq!(self.stop(), Some(0), "the server stops in order");
         }
-        self.before.assert_nothing_new(&self.data_dir());
+        leftovers::assert_none_of(&self.data_dir());
     }
 }
 
@@ -213,7 +210,7 @@ impl Drop for Lab {
             child.kill().ok();
             child.wait().ok();
         }
-        Leftovers::kill_tasks_of(&self.data_dir());
+        leftovers::clear(&self.data_dir());
     }
 }
 

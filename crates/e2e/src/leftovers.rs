@@ -1,79 +1,73 @@
 //! The witness: what a server may have left on the machine outside its data directory.
 
 use std::{
-    collections::BTreeSet,
     fs,
+    os::unix::ffi::OsStrExt,
     path::{Path, PathBuf},
 };
 
+use groundrun_host::default_cgroup;
+use rustix::process::{Pid, Signal, kill_process};
+
 use crate::wait;
 
-/// What of groundrun's is on the machine: processes, mounts, cgroups, namespaces kept by a file.
-#[derive(Debug, Default)]
-pub struct Leftovers {
-    mounts: BTreeSet<String>,
-    cgroups: BTreeSet<PathBuf>,
+/// Fails the test when a process, a mount, a namespace kept by a mount or a cgroup of the server on `data_dir` is left
+/// after that stopped in order. Other labs of the same run may come and go: only what belongs to this one is asked for.
+pub fn assert_none_of(data_dir: &Path) {
+    wait::until("no process is left", || processes_of(data_dir).is_empty().then_some(()));
+    let mounts = mounts_below(data_dir);
+    assert!(mounts.is_empty(), "mounts left: {mounts:?}");
+    let cgroups = cgroups_of(data_dir);
+    assert!(cgroups.is_empty(), "cgroups left: {cgroups:?}");
 }
 
-impl Leftovers {
-    /// What is there now.
-    pub fn now() -> Self {
-        Self { mounts: mounts(), cgroups: cgroups() }
+/// For a test that failed half-way: no task goes on, and its cgroups go as far as they can.
+pub fn clear(data_dir: &Path) {
+    for pid in processes_of(data_dir).into_iter().filter_map(Pid::from_raw) {
+        kill_process(pid, Signal::KILL).ok();
     }
-
-    /// Waits until nothing is there that was not there at `self`, and no process works below `data_dir`.
-    /// Other labs of the same run may come and go: only what belongs to this data directory is asked for.
-    pub fn assert_nothing_new(&self, data_dir: &Path) {
-        wait::until("no process is left", || processes_of(data_dir).is_empty().then_some(()));
-        let ours = |text: &str| text.contains(&data_dir.display().to_string());
-        let mounts: Vec<String> =
-            mounts().difference(&self.mounts).filter(|m| ours(m)).cloned().collect();
-        assert!(mounts.is_empty(), "mounts left: {mounts:?}");
-    }
-
-    /// Cgroups of ours that were not there at `self`.
-    pub fn new_cgroups(&self) -> Vec<PathBuf> {
-        cgroups().difference(&self.cgroups).cloned().collect()
-    }
-
-    /// For a test that failed half-way: no task may go on.
-    pub fn kill_tasks_of(data_dir: &Path) {
-        for pid in processes_of(data_dir) {
-            if let Some(pid) = rustix::process::Pid::from_raw(pid) {
-                rustix::process::kill_process(pid, rustix::process::Signal::KILL).ok();
+    for parent in cgroups_of(data_dir) {
+        let attempts = fs::read_dir(&parent).into_iter().flatten().flatten();
+        for attempt in attempts.map(|e| e.path()).filter(|path| path.is_dir()) {
+            let members = fs::read_to_string(attempt.join("cgroup.procs")).unwrap_or_default();
+            for pid in members.lines().filter_map(|pid| Pid::from_raw(pid.parse().ok()?)) {
+                kill_process(pid, Signal::KILL).ok();
             }
+            fs::remove_dir(attempt).ok();
         }
+        fs::remove_dir(parent).ok();
     }
 }
 
-fn mounts() -> BTreeSet<String> {
-    fs::read_to_string("/proc/self/mountinfo")
-        .unwrap_or_default()
-        .lines()
-        .map(str::to_owned)
-        .collect()
+/// Lines of this process's mount table that name something below the directory.
+fn mounts_below(dir: &Path) -> Vec<String> {
+    let dir = dir.display().to_string();
+    let table = fs::read_to_string("/proc/self/mountinfo").expect("the kernel tells mounts");
+    table.lines().filter(|line| line.contains(&dir)).map(str::to_owned).collect()
 }
 
-/// Every cgroup directory whose name says that it is ours, in every hierarchy, two levels deep.
-fn cgroups() -> BTreeSet<PathBuf> {
-    let mut found = BTreeSet::new();
-    let mut look: Vec<(PathBuf, u32)> = vec![(PathBuf::from("/sys/fs/cgroup"), 0)];
+/// The parent cgroup of that server's attempts, in every hierarchy that has it.
+fn cgroups_of(data_dir: &Path) -> Vec<PathBuf> {
+    let name = default_cgroup(data_dir);
+    let mut found = Vec::new();
+    let mut look = vec![(PathBuf::from("/sys/fs/cgroup"), 0)];
     while let Some((dir, depth)) = look.pop() {
         for entry in fs::read_dir(&dir).into_iter().flatten().flatten() {
-            if !entry.file_type().is_ok_and(|t| t.is_dir()) {
+            if !entry.file_type().is_ok_and(|kind| kind.is_dir()) {
                 continue;
             }
-            let path = entry.path();
-            if entry.file_name().to_string_lossy().starts_with("groundrun") {
-                found.insert(path.clone());
-            }
-            if depth < 4 {
-                look.push((path, depth + 1));
+            if entry.file_name().to_str() == Some(&name) {
+                found.push(entry.path());
+            } else if depth < CGROUP_DEPTH {
+                look.push((entry.path(), depth + 1));
             }
         }
     }
     found
 }
+
+/// Below the mount of a hierarchy: a session of systemd's is three levels down.
+const CGROUP_DEPTH: u32 = 5;
 
 /// Shims of a server: what works in its data directory besides the server itself.
 pub fn shims_of(data_dir: &Path, server: u32) -> Vec<i32> {
@@ -81,7 +75,8 @@ pub fn shims_of(data_dir: &Path, server: u32) -> Vec<i32> {
     processes_of(&attempts).into_iter().filter(|pid| pid.unsigned_abs() != server).collect()
 }
 
-/// Processes that hold a file below the directory open, or work in it: shims of its attempts.
+/// Processes that hold a file below the directory open, work in it or were told of it: the server and its attempts'
+/// shims.
 fn processes_of(dir: &Path) -> Vec<i32> {
     let mut found = Vec::new();
     for entry in fs::read_dir("/proc").into_iter().flatten().flatten() {
@@ -94,7 +89,10 @@ fn processes_of(dir: &Path) -> Vec<i32> {
                 .into_iter()
                 .flatten()
                 .flatten()
-                .any(|fd| inside(fd.path()));
+                .any(|fd| inside(fd.path()))
+            || fs::read(base.join("cmdline")).is_ok_and(|line| {
+                line.split(|&byte| byte == 0).any(|word| word == dir.as_os_str().as_bytes())
+            });
         if holds {
             found.push(pid);
         }
