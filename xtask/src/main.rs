@@ -3,8 +3,8 @@
 use std::process::ExitCode;
 
 mod bench;
-mod leftovers;
 mod compat;
+mod leftovers;
 mod needs;
 mod sh;
 mod tables;

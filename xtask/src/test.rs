@@ -1,6 +1,6 @@
 //! The gate, step by step; the first step that fails ends it.
 
-use crate::{compat, needs, sh, tidy};
+use crate::{compat, leftovers::Scene, needs, sh, tidy};
 
 pub(crate) fn main() -> Result<(), String> {
     needs::main()?;
