@@ -2,6 +2,15 @@
 
 use crate::{compat, leftovers::Scene, needs, sh, tidy};
 
+/// Fresh seeds of the simulation in one run of the gate: some seconds.
+const SEEDS: &str = "50000";
+
+/// Where they begin: another place each second; printed with the command, so that a failure can be played again.
+fn seed() -> String {
+    let since_1970 = std::time::SystemTime::UNIX_EPOCH.elapsed().unwrap_or_default();
+    (since_1970.as_secs() * 100_000).to_string()
+}
+
 pub(crate) fn main() -> Result<(), String> {
     needs::main()?;
     sh::run(&["cargo", "fmt", "--all", "--check"])?;
@@ -25,6 +34,11 @@ pub(crate) fn main() -> Result<(), String> {
         &[("TMPDIR", &scene.dir())],
     )?;
     scene.check()?;
+    // The simulation with fresh seeds; then faults built into the core on purpose, each of which must be noticed.
+    let sim = ["cargo", "run", "--release", "-p", "testkit", "--bin", "sim", "--"];
+    sh::run(&[&sim[..], &["--seed", &seed(), "--seeds", SEEDS]].concat())?;
+    let mutants = ["--features", "mutants", "--test", "mutants"];
+    sh::run(&[&["cargo", "test", "--release", "-p", "testkit"], &mutants[..]].concat())?;
     sh::run_with(
         &["cargo", "doc", "--release", "--workspace", "--no-deps"],
         &[("RUSTDOCFLAGS", "-D warnings")],

@@ -36,6 +36,9 @@ const BUILT_IN: &str = "builtin.groundrun/job";
 /// How often everything that is live is asked about again, in case that news was lost.
 const RESYNC: std::time::Duration = std::time::Duration::from_secs(30);
 
+/// Between two looks at whether the engine still runs.
+const LOOK_EVERY: std::time::Duration = std::time::Duration::from_secs(1);
+
 /// Where and for whom the API is served.
 #[derive(Clone, Debug)]
 pub(crate) struct Front {
@@ -133,6 +136,14 @@ impl Running {
 
     pub(crate) fn logs(&self) -> HostLogs {
         self.logs.clone()
+    }
+
+    /// Returns when the engine does not run any more, which only a fault of its own brings about.
+    pub(crate) async fn engine_ended(&self) {
+        let mut look = tokio::time::interval(LOOK_EVERY);
+        while self.engine.is_running() {
+            look.tick().await;
+        }
     }
 
     /// The front first, so that what it acknowledged is seen; then the engine. What runs, runs on.

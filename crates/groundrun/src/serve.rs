@@ -29,12 +29,22 @@ pub(crate) fn main(args: &ServeArgs, spawner: SpawnerHandle) -> Result<Exit, Sto
         };
         let running = Running::start(&config.ground, front, spawner).await?;
         print(&format!("groundrun serves {}\n", running.url()))?;
-        tokio::select! {
-            _ = terminate.recv() => {}
-            _ = interrupt.recv() => {}
-        }
+        let told = async {
+            tokio::select! {
+                _ = terminate.recv() => {}
+                _ = interrupt.recv() => {}
+            }
+        };
+        let works = tokio::select! {
+            () = told => true,
+            () = running.engine_ended() => false,
+        };
         tracing::info!("stopping; running tasks go on");
         running.stop().await;
-        Ok(Exit::Succeeded)
+        if works {
+            Ok(Exit::Succeeded)
+        } else {
+            Err(Stop::failed("the engine ended; start the server again"))
+        }
     })
 }

@@ -7,7 +7,7 @@ use groundrun_api::check::{Kind as Type, Schema};
 use super::{
     code,
     proofs::Proofs,
-    rows::{Kind, Row, Section, Source, Standing},
+    rows::{GENERAL, Kind, Row, Section, Source, Standing},
 };
 
 /// What requests and answers are made of.
@@ -42,11 +42,63 @@ pub(super) fn faults(sections: &[Section], proofs: &Proofs) -> Result<Vec<String
             faults.push(format!("{}: no test shows it", row.subject));
         }
     }
+    mentions(sections, proofs, &mut faults);
     fields(sections, &mut faults);
     routes(&rows_of(sections, &Kind::Routes), &code::read(ROUTER)?, &mut faults);
     parameters(&rows_of(sections, &Kind::Parameters), &mut faults)?;
     commands(&rows_of(sections, &Kind::Commands), proofs, &mut faults);
     Ok(faults)
+}
+
+/// What is said to be shown of a field, a parameter or a refused path is shown by a test that speaks of it.
+fn mentions(sections: &[Section], proofs: &Proofs, faults: &mut Vec<String>) {
+    for section in sections {
+        for row in section.rows.iter().filter(|row| row.standing != Standing::Decided) {
+            let word = match section.kind {
+                Kind::Fields(_) => last_name(&row.subject),
+                Kind::Parameters => &row.subject,
+                Kind::Routes => match row.subject.strip_prefix("ANY ") {
+                    Some(prefix) => prefix,
+                    None => continue,
+                },
+                Kind::Commands | Kind::Points => continue,
+            };
+            let snake = snake(word);
+            let speaks = |name: &String| {
+                let general =
+                    GENERAL.contains(&name.as_str()) && row.standing != Standing::Honoured;
+                general
+                    || proofs
+                        .find(name)
+                        .is_ok_and(|proof| proof.body.contains(word) || proof.body.contains(&snake))
+            };
+            if !row.shown.iter().any(speaks) {
+                faults.push(format!(
+                    "{} {}: none of its tests speaks of it",
+                    section.title, row.subject
+                ));
+            }
+        }
+    }
+}
+
+/// `status` of `Policy.bindings[].status.*`.
+fn last_name(subject: &str) -> &str {
+    let field = subject.split("[\"").next().unwrap_or_default();
+    let field = field.trim_end_matches(".*").trim_end_matches("[]");
+    field.rsplit('.').next().unwrap_or(field)
+}
+
+/// `task_count` of `taskCount`.
+fn snake(name: &str) -> String {
+    let mut out = String::new();
+    for letter in name.chars() {
+        if letter.is_ascii_uppercase() {
+            out.push('_');
+        }
+        out.push(letter.to_ascii_lowercase());
+    }
+    out
 }
 
 fn rows_of<'a>(sections: &'a [Section], kind: &Kind) -> Vec<&'a Row> {

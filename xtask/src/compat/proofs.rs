@@ -21,7 +21,7 @@ pub(super) struct Proof {
     pub(super) file: String,
     /// How the document names it.
     pub(super) shown: String,
-    /// Its text, with blanks joined; empty where it is not a function.
+    /// Its text, with blanks joined, and what it compares with.
     pub(super) body: String,
 }
 
@@ -42,7 +42,11 @@ impl Proofs {
         }
         for file in code::files(SCENARIOS, ".txt")? {
             let name = format!("scenario {}", stem(&file));
-            all.add(&name, Proof { file, shown: name.clone(), body: String::new() });
+            let body = code::read(&file)?;
+            all.add(&name, Proof { file, shown: name.clone(), body });
+        }
+        for file in code::files("crates", ".snap")? {
+            all.snapshot(&file, &code::read(&file)?);
         }
         Ok(all)
     }
@@ -89,27 +93,39 @@ impl Proofs {
         }
     }
 
+    /// `…__tests__jobs__a_new_job-2.snap` belongs to `a_new_job` of `jobs.rs`.
+    fn snapshot(&mut self, file: &str, text: &str) {
+        let mut parts = stem(file).rsplit("__");
+        let (Some(name), Some(of)) = (parts.next(), parts.next()) else { return };
+        let name = name.trim_end_matches(|c: char| c.is_ascii_digit()).trim_end_matches('-');
+        let proofs = self.0.get_mut(name).into_iter().flatten();
+        for proof in proofs.filter(|proof| stem(&proof.file) == of) {
+            proof.body.push_str(text);
+        }
+    }
+
     /// A sentence in a table of `("what holds", function),` or a function whose name is such a sentence.
     fn trials(&mut self, file: &str, text: &str) {
         for line in text.lines() {
             let entry = line.trim().strip_prefix("(\"").and_then(|rest| rest.split_once("\", "));
             if let Some((name, function)) = entry
-                && function.trim_end_matches(',').ends_with(')')
+                && let Some(function) = function.trim_end_matches(',').strip_suffix(')')
                 && name.contains(' ')
             {
-                self.trial(name, name, file);
+                self.trial(name, function, file, text);
             }
         }
         for name in code::between(text, "\nfn ", "(lab: &Lab)") {
             if text.contains(&format!("\"{name}\",")) {
-                self.trial(name, &name.replace('_', " "), file);
+                self.trial(name, name, file, text);
             }
         }
     }
 
-    fn trial(&mut self, name: &str, sentence: &str, file: &str) {
-        let shown = format!("*{sentence}*");
-        self.add(name, Proof { file: file.to_owned(), shown, body: String::new() });
+    fn trial(&mut self, name: &str, function: &str, file: &str, text: &str) {
+        let shown = format!("*{}*", name.replace('_', " "));
+        let body = code::function(text, function).unwrap_or_default().to_owned();
+        self.add(name, Proof { file: file.to_owned(), shown, body });
     }
 }
 

@@ -20,6 +20,9 @@ const RETURNED: &str = "every_other_field_is_accepted_and_returned_as_given";
 const REFUSED_OVERRIDE: &str = "every_refused_override_is_refused_by_name_with_the_note";
 const HONOURED_OVERRIDE: &str = "every_honoured_override_is_shown_by_the_execution";
 
+pub(super) const GENERAL: [&str; 5] =
+    [REFUSED, IGNORED, RETURNED, REFUSED_OVERRIDE, HONOURED_OVERRIDE];
+
 /// What becomes of a subject.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Standing {

@@ -48,10 +48,10 @@ impl View<'_> {
         )
     }
 
-    /// Jobs whose readiness is not known for their generation, oldest first.
+    /// Jobs that are not known to be ready in their generation, oldest first: a failed one is to be asked about again.
     pub fn jobs_to_check(&self) -> Result<Vec<JobUid>, StoreError> {
         let uids = self.uids(
-            "SELECT uid FROM jobs WHERE ready = 'checking' OR ready_generation <> generation
+            "SELECT uid FROM jobs WHERE ready <> 'ready' OR ready_generation <> generation
              ORDER BY created",
             [],
         )?;
