@@ -8,7 +8,11 @@ mod coverage;
 mod proofs;
 mod rows;
 
-use std::{collections::BTreeSet, fmt::Write, fs};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fmt::Write,
+    fs,
+};
 
 use crate::sh;
 use proofs::Proofs;
@@ -33,7 +37,8 @@ What Groundrun does with every field, method, parameter and command of Cloud Run
 
 A test's name is a link to its file. `scenario` is a script that the core must answer as written; a sentence in italics
 is a test with real containers. All of them run in `cargo xtask test`, which also fails when this page is not what the
-sources say, when a test that it names is gone, or when a field, route, parameter or command has no row.
+sources say, when a test that it names is gone or does not speak of the field or parameter, or when a field, route,
+parameter or command has no row.
 ";
 
 const USAGE: &str = "cargo xtask compat [--check]";
@@ -75,6 +80,7 @@ fn document() -> Result<String, String> {
 
 fn render(sections: &[Section], proofs: &Proofs, faults: &mut Vec<String>) -> String {
     let mut out = HEAD.to_owned();
+    let mut links = Links::new();
     for section in sections {
         // Writing to a string cannot fail.
         let _ = write!(out, "\n## {}\n\n", section.title);
@@ -91,7 +97,7 @@ fn render(sections: &[Section], proofs: &Proofs, faults: &mut Vec<String>) -> St
         );
         out.push_str("|---|---|---|---|\n");
         for row in &section.rows {
-            let shown = shown(row, proofs, faults);
+            let shown = shown(row, proofs, &mut links, faults);
             let subject = if section.kind.is_code() {
                 format!("`{}`", row.subject)
             } else {
@@ -101,21 +107,29 @@ fn render(sections: &[Section], proofs: &Proofs, faults: &mut Vec<String>) -> St
                 writeln!(out, "| {subject} | {} | {} | {shown} |", row.standing.word(), row.note);
         }
     }
+    out.push('\n');
+    for (name, file) in links {
+        let _ = writeln!(out, "[{name}]: ../{file}");
+    }
     out
 }
 
-/// The links of a row; what cannot be found is a fault.
-fn shown(row: &Row, proofs: &Proofs, faults: &mut Vec<String>) -> String {
-    let links: Vec<String> = row
-        .shown
-        .iter()
-        .filter_map(|name| match proofs.find(name) {
-            Ok(proof) => Some(format!("[{}](../{})", proof.shown, proof.file)),
-            Err(why) => {
-                faults.push(format!("{}: {why}", row.subject));
-                None
+/// Where each test that is named lies.
+type Links = BTreeMap<String, String>;
+
+/// The tests of a row, as links that the end of the document resolves; what cannot be found is a fault.
+fn shown(row: &Row, proofs: &Proofs, links: &mut Links, faults: &mut Vec<String>) -> String {
+    let mut names = Vec::new();
+    for name in &row.shown {
+        match proofs.find(name) {
+            Ok(proof) => {
+                // Where several files have a test of the name, the row's name says which.
+                let label = if name.contains("::") { name } else { &proof.shown };
+                names.push(format!("[{label}]"));
+                links.insert(label.clone(), proof.file.clone());
             }
-        })
-        .collect();
-    links.join(", ")
+            Err(why) => faults.push(format!("{}: {why}", row.subject)),
+        }
+    }
+    names.join(", ")
 }

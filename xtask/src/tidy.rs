@@ -5,7 +5,7 @@ use std::{fs, path::Path};
 use crate::sh;
 
 /// A Rust file of more lines is probably two topics (tables of data are exempt by name).
-const LINES_MAX: usize = 650;
+const LINES_MAX: usize = 600;
 
 /// No committed file is larger: what is larger is made by a test, not kept.
 const BYTES_MAX: u64 = 1024 * 1024;

@@ -43,13 +43,21 @@ pub(crate) enum ClientError {
 
 impl From<ClientError> for Stop {
     fn from(error: ClientError) -> Self {
-        let mut stop = Stop::failed(crate::cli::exit::chain(&error));
-        if let ClientError::Refused { http, violations, .. } = &error {
-            stop.lines.extend(violations.iter().map(|(field, what)| format!("  {field}: {what}")));
-            if *http == 400 && !violations.is_empty() {
-                stop.exit = crate::cli::exit::Exit::BadInput;
-            }
+        let ClientError::Refused { http: 400, violations, .. } = &error else {
+            return Stop::failed(crate::cli::exit::chain(&error));
+        };
+        if violations.is_empty() {
+            return Stop::failed(crate::cli::exit::chain(&error));
         }
+        // The message says the same as the violations, which have their paths.
+        let mut stop = Stop::bad_input("the document is refused:");
+        stop.lines.extend(violations.iter().map(|(field, what)| {
+            if what.contains(field.as_str()) {
+                format!("  {what}")
+            } else {
+                format!("  {field}: {what}")
+            }
+        }));
         stop
     }
 }

@@ -5,7 +5,7 @@ use std::{
 };
 
 use groundrun_core::{
-    id::AttemptId,
+    id::{AttemptId, ExecutionUid},
     port::{Images, Inbox},
     process::ImageConfig,
 };
@@ -13,7 +13,9 @@ use groundrun_engine::{Engine, EngineConfig, Mailbox};
 use groundrun_host::{
     HostBackend, HostConfig, HostLogs, Mountable, Mounts, MountsError, Position, Share, capacity,
 };
-use groundrun_image::{BuiltIn, BuiltInFile, Credentials, ImageService, ImageStore, Settings};
+use groundrun_image::{
+    BuiltIn, BuiltInFile, Credentials, ImageService, ImageStore, Progress, Settings,
+};
 use groundrun_server::{
     LogLine, LogPosition, Logs, Projects, Server, ServerConfig, Stream, Token, World,
 };
@@ -59,6 +61,7 @@ pub(crate) struct Running {
     address: SocketAddr,
     store: Arc<Store>,
     logs: HostLogs,
+    images: Arc<ImageService>,
     engine: Engine,
     stop: oneshot::Sender<()>,
     front: JoinHandle<()>,
@@ -117,13 +120,14 @@ impl Running {
             clock: Arc::new(world::now),
             resync: RESYNC,
         };
-        let images: Arc<dyn Images> = Arc::new(images);
-        let engine = Engine::start(engine, (*store).clone(), mailbox, Arc::new(backend), images)
+        let images = Arc::new(images);
+        let asked: Arc<dyn Images> = images.clone();
+        let engine = Engine::start(engine, (*store).clone(), mailbox, Arc::new(backend), asked)
             .map_err(|e| failed("start the engine", &e))?;
         let address = bound.local_addr();
         let (stop, stopped) = oneshot::channel();
         let front = tokio::spawn(bound.serve(async { drop(stopped.await) }));
-        Ok(Self { address, store, logs, engine, stop, front })
+        Ok(Self { address, store, logs, images, engine, stop, front })
     }
 
     pub(crate) fn url(&self) -> String {
@@ -136,6 +140,11 @@ impl Running {
 
     pub(crate) fn logs(&self) -> HostLogs {
         self.logs.clone()
+    }
+
+    /// How far the import of an execution's images is; `None` when none is under way.
+    pub(crate) fn import(&self, execution: ExecutionUid) -> Option<Progress> {
+        self.images.progress(execution)
     }
 
     /// Returns when the engine does not run any more, which only a fault of its own brings about.

@@ -7,9 +7,10 @@ use std::{
 
 use groundrun_core::{
     outcome,
-    record::{Attempt, Ending, Execution},
+    record::{Attempt, Ending, Execution, ImagesState},
 };
 use groundrun_host::Stream;
+use groundrun_image::Progress;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use jiff::Timestamp;
 use serde_json::{Value, json};
@@ -50,7 +51,12 @@ impl Show {
     }
 
     /// New lines, new ends, new progress.
-    pub(crate) fn look(&mut self, look: &Look, now: Timestamp) -> Result<(), Stop> {
+    pub(crate) fn look(
+        &mut self,
+        look: &Look,
+        import: Option<Progress>,
+        now: Timestamp,
+    ) -> Result<(), Stop> {
         let mut text = String::new();
         for (id, line) in &look.lines {
             if self.json {
@@ -77,7 +83,7 @@ impl Show {
                 None => print(&text)?,
             }
         }
-        self.progress(&look.execution, now);
+        self.progress(&look.execution, import, now);
         Ok(())
     }
 
@@ -103,13 +109,26 @@ impl Show {
         }
     }
 
-    fn progress(&mut self, execution: &Execution, now: Timestamp) {
+    fn progress(&mut self, execution: &Execution, import: Option<Progress>, now: Timestamp) {
         let counters = execution.state.counters;
         let done = u64::from(counters.succeeded + counters.failed + counters.cancelled);
         let all = u64::try_from(execution.spec.task_count.unwrap_or(1)).unwrap_or(1);
         let mut message = format!("{} running, {} retried", counters.running, counters.retried);
         if counters.failed > 0 {
             message.push_str(&format!(", {} failed", counters.failed));
+        }
+        match (&execution.state.images, import) {
+            (ImagesState::Retrying { message: why, .. }, _) => {
+                message.push_str(&format!(" ({why})"))
+            }
+            (ImagesState::Importing, Some(Progress { done, total })) => {
+                message.push_str(&format!(
+                    " (importing the image: {} of {} MiB)",
+                    done >> 20,
+                    total >> 20
+                ));
+            }
+            (ImagesState::Importing | ImagesState::Imported { .. }, _) => {}
         }
         if let Some(waiting) = &execution.state.waiting_for {
             message.push_str(&format!(" ({waiting})"));

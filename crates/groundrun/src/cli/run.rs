@@ -33,6 +33,9 @@ const LOOK_EVERY: Duration = Duration::from_millis(100);
 /// The longest that the readiness of the job may be unknown before its execution is tried all the same.
 const READY_WITHIN: Duration = Duration::from_secs(30);
 
+/// A wait that is longer is told.
+const TELL_AFTER: Duration = Duration::from_secs(1);
+
 #[derive(Args, Debug)]
 pub(crate) struct RunArgs {
     /// A job.yaml that runs on Cloud Run; `-` is standard input.
@@ -127,7 +130,7 @@ async fn follow(
         let look =
             tokio::task::block_in_place(|| follow.look()).map_err(|e| Stop::failed(chain(&e)))?;
         let look = look.ok_or_else(|| Stop::failed(format!("execution {name} was deleted")))?;
-        show.look(&look, world::now())?;
+        show.look(&look, running.import(uid), world::now())?;
         if let Some(completed) = &look.execution.state.completed {
             show.end(&client.execution_json(&name).await?, &look.execution)?;
             return Ok(match completed.outcome {
@@ -151,7 +154,8 @@ async fn follow(
 
 /// Waits until the job is Ready; a job that cannot be is told with its reason.
 async fn ready(client: &Client, name: &str) -> Result<(), Stop> {
-    let deadline = tokio::time::Instant::now() + READY_WITHIN;
+    let begun = tokio::time::Instant::now();
+    let mut told = false;
     let mut look = tokio::time::interval(LOOK_EVERY);
     loop {
         look.tick().await;
@@ -161,7 +165,11 @@ async fn ready(client: &Client, name: &str) -> Result<(), Stop> {
             ("False", message) => {
                 return Err(Stop::failed(format!("job {name} cannot run: {message}")));
             }
-            _ if tokio::time::Instant::now() > deadline => return Ok(()),
+            _ if begun.elapsed() > READY_WITHIN => return Ok(()),
+            _ if begun.elapsed() > TELL_AFTER && !told => {
+                told = true;
+                eprintln!("asking whether the image can be had");
+            }
             _ => {}
         }
     }
