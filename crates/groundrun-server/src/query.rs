@@ -220,6 +220,8 @@ mod tests {
         let shape = query(text).check(&[]).expect("all are standard");
         assert_eq!(shape.print, Print::Pretty);
         assert!(shape.mask.is_some());
+        let text = "quotaUser=u&userIp=::1&access_token=t&oauth_token=t&uploadType=media&upload_protocol=raw&uploadProtocol=raw&pp=0";
+        assert_eq!(query(text).check(&[]), Ok(Shape::default()));
     }
 
     #[test]

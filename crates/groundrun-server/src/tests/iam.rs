@@ -27,13 +27,35 @@ async fn a_policy_is_given_back_as_it_was_set() {
     let answer = fixture.post(&format!("{JOB}:setIamPolicy?alt=json"), set).await.ok();
     let etag = answer["etag"].clone();
     assert_eq!(answer, json!({"bindings": [binding], "etag": etag, "version": 1}));
-    assert_eq!(fixture.get(&format!("{JOB}:getIamPolicy")).await.ok(), answer);
+    let get = format!("{JOB}:getIamPolicy?options.requestedPolicyVersion=3");
+    assert_eq!(fixture.get(&get).await.ok(), answer);
 
     let remove =
         json!({"policy": {"etag": etag, "version": 1}, "updateMask": "bindings,etag,version"});
     let answer = fixture.post(&format!("{JOB}:setIamPolicy"), remove).await.ok();
     assert_eq!(answer, json!({"etag": answer["etag"], "version": 1}));
     assert_ne!(answer["etag"], etag);
+}
+
+#[tokio::test]
+async fn conditions_and_audits_are_kept_where_the_mask_names_them() {
+    let fixture = fixture().await;
+    let condition =
+        json!({"title": "soon", "expression": "request.time < timestamp('2027-01-01T00:00:00Z')"});
+    let policy = json!({
+        "version": 3,
+        "bindings": [{"role": "roles/run.invoker", "members": ["allUsers"], "condition": condition}],
+        "auditConfigs": [{"service": "run.googleapis.com", "auditLogConfigs": [{"logType": "DATA_READ"}]}],
+    });
+    let set = |mask: &str| json!({"policy": policy, "updateMask": mask});
+    let path = format!("{JOB}:setIamPolicy");
+    let kept = fixture.post(&path, set("bindings,version")).await.ok();
+    assert_eq!(kept["bindings"], policy["bindings"]);
+    assert_eq!(kept["version"], 3);
+    assert!(kept.get("auditConfigs").is_none(), "{kept}");
+    let kept = fixture.post(&path, set("auditConfigs")).await.ok();
+    assert_eq!(kept["auditConfigs"], policy["auditConfigs"]);
+    assert_eq!(fixture.get(&format!("{JOB}:getIamPolicy")).await.ok(), kept);
 }
 
 #[tokio::test]

@@ -321,8 +321,13 @@ async fn a_deleted_job_is_gone_at_once_with_its_executions_and_its_name_is_free(
     let path = format!("{JOBS}/j1");
     // kubectl sends a body; gcloud and Google's clients none.
     let body = r#"{"propagationPolicy":"Background"}"#;
-    let answer =
-        fixture.send(request("DELETE", &format!("{path}?propagationPolicy=x"), body)).await;
+    let answer = fixture
+        .send(request(
+            "DELETE",
+            &format!("{path}?propagationPolicy=x&apiVersion=v1&kind=Job"),
+            body,
+        ))
+        .await;
     assert_eq!(
         answer.ok(),
         json!({"status": "Success",

@@ -7,7 +7,8 @@ async fn the_configured_regions_are_the_locations() {
     let fixture = Fixture::with(|config| {
         config.regions.insert("europe-west1".to_owned());
     });
-    let answer = fixture.get("/v1/projects/demo/locations?alt=json&pageSize=100").await;
+    let answer =
+        fixture.get("/v1/projects/demo/locations?alt=json&pageSize=100&pageToken=&filter=x").await;
     insta::assert_snapshot!(answer, @r#"
     200
     {

@@ -101,6 +101,22 @@ async fn paths_of_nothing_are_404_and_what_is_not_built_is_named() {
             "/v2/entries:write".to_owned(),
             "Of the Logging API only entries:list is served here.",
         ),
+        (
+            "GET",
+            "/apis/domains.cloudrun.com/v1/namespaces/demo/domainmappings".to_owned(),
+            "Domain mappings are not served here: only jobs are.",
+        ),
+        (
+            "GET",
+            "/api/v1/namespaces".to_owned(),
+            "Of Kubernetes' API only run.googleapis.com/v1 jobs, executions and tasks are served here.",
+        ),
+        ("POST", "/batch".to_owned(), "Batch requests are not served here: send them one by one."),
+        (
+            "GET",
+            "/$discovery/rest?version=v1".to_owned(),
+            "The discovery document is not served here: use the client's own copy.",
+        ),
     ] {
         let answer = fixture.send(super::fixture::request(method, &path, "")).await;
         assert_eq!(answer.status, StatusCode::NOT_FOUND, "{method} {path}: {answer}");
