@@ -273,7 +273,7 @@ fn commands(rows: &[&Row], proofs: &Proofs, faults: &mut Vec<String>) {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use super::{super::rows, *};
 
     const ROUTES: &str = r#"
         .route("/a", get(a::list).post(a::create))
@@ -325,6 +325,21 @@ async fn unknown() {
                 "POST /a/{a}:stop: has no row"
             ]
         );
+    }
+
+    #[test]
+    fn a_row_that_no_test_speaks_of_is_a_fault() {
+        let text = "# T\n@fields Task.status\nstartTime | honoured | When. | begun; ended\n";
+        let section = rows::parse(text).expect("a section");
+        let faults = |body: &str| {
+            let mut faults = Vec::new();
+            let source = format!("#[test]\nfn ended() {{\n    {body}\n}}\n");
+            mentions(&section, &Proofs::of("a.rs", &source), &mut faults);
+            faults.len()
+        };
+        assert_eq!(faults("assert!(shown.start_time)"), 0);
+        assert_eq!(faults("assert!(shown[\"startTime\"])"), 0);
+        assert_eq!(faults("assert!(shown)"), 1);
     }
 
     #[test]

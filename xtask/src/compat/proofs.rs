@@ -51,6 +51,14 @@ impl Proofs {
         Ok(all)
     }
 
+    /// The functions of one text.
+    #[cfg(test)]
+    pub(super) fn of(file: &str, text: &str) -> Self {
+        let mut all = Self::default();
+        all.functions(file, text);
+        all
+    }
+
     /// The one test of a name; `file::name` where several files have it.
     pub(super) fn find(&self, name: &str) -> Result<&Proof, String> {
         let (of, name) = name.split_once("::").map_or((None, name), |(of, name)| (Some(of), name));
@@ -154,6 +162,14 @@ mod tests {
         for absent in ["slow", "plain", "lists::holds"] {
             assert!(all.find(absent).is_err(), "{absent}");
         }
+    }
+
+    #[test]
+    fn what_a_test_compares_with_is_part_of_it() {
+        let mut all = Proofs::of("a/jobs.rs", "#[test]\nfn a_job() {\n}\n");
+        all.snapshot("a/core__tests__jobs__a_job-2.snap", "kind: Job");
+        all.snapshot("a/core__tests__tasks__a_job.snap", "kind: Task");
+        assert_eq!(all.find("a_job").map(|proof| proof.body.as_str()), Ok("fn a_job() {kind: Job"));
     }
 
     #[test]
