@@ -121,14 +121,15 @@ impl Show {
             (ImagesState::Retrying { message: why, .. }, _) => {
                 message.push_str(&format!(" ({why})"))
             }
-            (ImagesState::Importing, Some(Progress { done, total })) => {
+            (ImagesState::Importing, Some(Progress { done, total })) if total > 0 => {
                 message.push_str(&format!(
                     " (importing the image: {} of {} MiB)",
                     done >> 20,
                     total >> 20
                 ));
             }
-            (ImagesState::Importing | ImagesState::Imported { .. }, _) => {}
+            (ImagesState::Importing, _) => message.push_str(" (importing the image)"),
+            (ImagesState::Imported { .. }, _) => {}
         }
         if let Some(waiting) = &execution.state.waiting_for {
             message.push_str(&format!(" ({waiting})"));
