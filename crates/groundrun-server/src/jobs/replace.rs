@@ -60,10 +60,12 @@ pub(crate) async fn replace(
     reply::json(&answer, &shape)
 }
 
-/// Another generation is checked again; without one, what is known of the job stays.
+/// Another generation is checked again, and so is a job that was not ready: whoever sends it once more has done something
+/// about it, such as to push its image. Else what is known of the job stays.
 fn replaced(old: Job, replacement: Replacement, author: Author, now: Timestamp) -> Job {
     let Replacement { labels, annotations, spec, generation } = replacement;
-    let readiness = if generation == old.generation {
+    let failed = matches!(old.readiness.state, ReadinessState::Failed(_));
+    let readiness = if generation == old.generation && !failed {
         old.readiness
     } else {
         Readiness { generation, since: now, state: ReadinessState::Checking }
