@@ -1,6 +1,6 @@
 //! The binary. It wires the parts, reads the clock, and has no logic of its own.
 
-use std::process::ExitCode;
+use std::{io::IsTerminal, process::ExitCode};
 
 use clap::Parser;
 use groundrun_shim::{Spawner, SpawnerConfig, SpawnerHandle};
@@ -74,6 +74,10 @@ fn runtime() -> Result<tokio::runtime::Runtime, Stop> {
 fn log(filter: &str) -> Result<(), Stop> {
     let filter = tracing_subscriber::EnvFilter::try_new(filter)
         .map_err(|e| Stop::bad_input(format!("--log {filter}: {e}")))?;
-    tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).init();
+    tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_ansi(std::io::stderr().is_terminal())
+        .with_writer(std::io::stderr)
+        .init();
     Ok(())
 }
