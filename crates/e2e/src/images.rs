@@ -15,6 +15,11 @@ use crate::clients::run;
 
 /// An OCI layout with busybox and links for the programs that the tests use. Gives the layout's directory.
 pub fn busybox(dir: &Path) -> PathBuf {
+    busybox_as(dir, json!({"Cmd": ["/bin/sh"], "Env": ["PATH=/bin", "FROM_IMAGE=yes"]}))
+}
+
+/// The same with a configuration of one's own.
+pub fn busybox_as(dir: &Path, config: Value) -> PathBuf {
     let root = dir.join("busybox-root");
     fs::create_dir_all(root.join("bin")).expect("a directory");
     for folder in ["tmp", "etc", "root", "dev", "proc", "sys"] {
@@ -33,11 +38,7 @@ pub fn busybox(dir: &Path) -> PathBuf {
     ] {
         std::os::unix::fs::symlink("busybox", root.join("bin").join(applet)).expect("a link");
     }
-    layout(
-        dir.join("busybox"),
-        &root,
-        json!({"Cmd": ["/bin/sh"], "Env": ["PATH=/bin", "FROM_IMAGE=yes"]}),
-    )
+    layout(dir.join("busybox"), &root, config)
 }
 
 /// An OCI layout with Python and its standard library, from Debian's packages.
@@ -75,6 +76,12 @@ pub fn python(dir: &Path) -> PathBuf {
 
 /// Writes an OCI image layout with one gzip layer that holds `root`.
 pub fn layout(at: PathBuf, root: &Path, config: Value) -> PathBuf {
+    let own = if cfg!(target_arch = "aarch64") { "arm64" } else { "amd64" };
+    layout_for(own, at, root, config)
+}
+
+/// The same for machines of an architecture, as Go names it.
+pub fn layout_for(architecture: &str, at: PathBuf, root: &Path, config: Value) -> PathBuf {
     let blobs = at.join("blobs/sha256");
     fs::create_dir_all(&blobs).expect("a directory");
     let mut archive = tar::Builder::new(Vec::new());
@@ -85,7 +92,6 @@ pub fn layout(at: PathBuf, root: &Path, config: Value) -> PathBuf {
     let mut gz = GzEncoder::new(Vec::new(), Compression::fast());
     gz.write_all(&plain).expect("the layer is compressed");
     let layer = gz.finish().expect("the layer is compressed");
-    let architecture = if cfg!(target_arch = "aarch64") { "arm64" } else { "amd64" };
     let config = json!({
         "architecture": architecture, "os": "linux", "config": config,
         "rootfs": {"type": "layers", "diff_ids": [digest(&plain)]},

@@ -1,14 +1,19 @@
 //! One server with a data directory of its own, and the clients that speak to it.
 
 use std::{
+    ffi::{CString, OsString},
+    fs,
     io::{BufRead, BufReader},
     net::SocketAddr,
     path::{Path, PathBuf},
     process::{Child, Command, Stdio},
 };
 
-use rustix::process::{Pid, Signal, kill_process};
-use serde_json::Value;
+use rustix::{
+    mount::{MountFlags, UnmountFlags, mount, unmount},
+    process::{Pid, Signal, kill_process},
+};
+use serde_json::{Value, json};
 use tempfile::TempDir;
 
 use crate::{
@@ -24,6 +29,10 @@ pub struct Options {
     pub flags: Vec<String>,
     /// Further environment.
     pub env: Vec<(String, String)>,
+    /// A disk of its own with so many MiB for the data directory.
+    pub disk_mib: Option<u32>,
+    /// A command that runs the server's, which follows as further arguments.
+    pub under: Vec<String>,
 }
 
 /// A server, its data directory and its clients' private configuration.
@@ -54,6 +63,13 @@ impl Lab {
             .expect("a temporary directory");
         let unset = SocketAddr::from(([127, 0, 0, 1], 0));
         let mut lab = Self { dir, options, server: None, address: unset };
+        if let Some(mib) = lab.options.disk_mib {
+            let data = lab.data_dir();
+            fs::create_dir(&data).expect("a directory");
+            let size = CString::new(format!("size={mib}m,mode=700")).expect("no zero byte");
+            mount("groundrun-lab", &data, "tmpfs", MountFlags::empty(), size.as_c_str())
+                .expect("a small disk is mounted");
+        }
         lab.launch();
         lab
     }
@@ -85,8 +101,11 @@ impl Lab {
 
     /// Starts the server, on the port it had before if it ran before, and waits for its line.
     pub fn launch(&mut self) {
-        let mut command = Command::new(clients::groundrun());
+        let mut words = self.options.under.iter().map(OsString::from).collect::<Vec<_>>();
+        words.push(clients::groundrun().into());
+        let mut command = Command::new(&words[0]);
         command
+            .args(&words[1..])
             .args(["serve", "--project", PROJECT, "--region", REGION])
             .args(["--listen", &self.address.to_string()])
             .arg("--data-dir")
@@ -170,6 +189,31 @@ impl Lab {
         })
     }
 
+    /// Waits until so many tasks of an execution run.
+    pub fn running(&self, execution: &str, tasks: u64) {
+        wait::until(&format!("{tasks} tasks of {execution} run"), || {
+            let object = self.ok("GET", &format!("executions/{execution}"), None);
+            (object["status"]["runningCount"] == tasks).then_some(())
+        });
+    }
+
+    /// The newest log entries of an execution, at most 100, that a further filter lets pass.
+    pub fn entries(&self, execution: &str, filter: &str) -> Vec<Value> {
+        let body = json!({
+            "resourceNames": [format!("projects/{PROJECT}")],
+            "filter": format!("labels.\"run.googleapis.com/execution_name\"={execution} {filter}"),
+            "orderBy": "timestamp desc", "pageSize": 100,
+        });
+        let reply = self.call("POST", "/v2/entries:list", Some(&body));
+        assert_eq!(reply.status, 200, "{}", String::from_utf8_lossy(&reply.body));
+        reply.json()["entries"].as_array().cloned().unwrap_or_default()
+    }
+
+    /// What an execution's tasks said, in order.
+    pub fn log(&self, execution: &str) -> String {
+        self.groundrun(&["logs", execution]).well().out
+    }
+
     /// gcloud, pointed at the server the way the README says.
     pub fn gcloud(&self, arguments: &[&str]) -> Said {
         let mut command = Command::new(clients::groundrun());
@@ -200,7 +244,15 @@ impl Lab {
         if self.server.is_some() {
             assert_eq!(self.stop(), Some(0), "the server stops in order");
         }
+        self.remove_disk();
         leftovers::assert_none_of(&self.data_dir());
+    }
+
+    fn remove_disk(&mut self) {
+        if self.options.disk_mib.take().is_some() {
+            // What still uses it keeps it, and is found by its own traces.
+            unmount(self.data_dir(), UnmountFlags::DETACH).expect("the disk is unmounted");
+        }
     }
 }
 
@@ -211,6 +263,7 @@ impl Drop for Lab {
             child.wait().ok();
         }
         leftovers::clear(&self.data_dir());
+        self.remove_disk();
     }
 }
 

@@ -2,10 +2,12 @@
 //! witness that nothing is left at the end.
 
 pub mod clients;
+pub mod document;
 pub mod http;
 pub mod images;
 pub mod lab;
 pub mod leftovers;
+pub mod proxy;
 pub mod registry;
 pub mod wait;
 

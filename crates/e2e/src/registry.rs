@@ -3,7 +3,7 @@
 use std::{
     fs,
     net::{SocketAddr, TcpListener, TcpStream},
-    path::Path,
+    path::{Path, PathBuf},
     process::{Child, Command, Stdio},
 };
 
@@ -12,6 +12,7 @@ use crate::{clients, wait};
 /// The registry; it ends with the value.
 pub struct Registry {
     child: Child,
+    blobs: PathBuf,
     address: SocketAddr,
 }
 
@@ -38,7 +39,7 @@ impl Registry {
             .spawn()
             .expect("docker-registry starts: cargo xtask needs");
         wait::until("the registry listens", || TcpStream::connect(address).ok());
-        Self { child, address }
+        Self { child, blobs, address }
     }
 
     /// `127.0.0.1:PORT`.
@@ -56,6 +57,12 @@ impl Registry {
             .arg(format!("docker://{reference}"));
         clients::run(&mut command).well();
         reference
+    }
+
+    /// Removes a repository behind its users' backs.
+    pub fn remove(&self, name: &str) {
+        let repository = self.blobs.join("docker/registry/v2/repositories").join(name);
+        fs::remove_dir_all(repository).expect("it was there");
     }
 }
 

@@ -83,6 +83,15 @@ fn run_takes_overrides_and_prints_json() {
 }
 
 #[test]
+fn its_own_log_has_no_colours_in_a_file() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let file = write(dir.path(), &job("talks", &["true"]));
+    let said = clients::run(groundrun().args(["--log", "debug", "run", &file])).well();
+    assert!(said.err.contains("DEBUG"), "{}", said.err);
+    assert!(!said.err.contains('\u{1b}'), "{}", said.err);
+}
+
+#[test]
 fn ctrl_c_stops_the_tasks_first() {
     let dir = tempfile::tempdir().expect("a directory");
     let file = write(dir.path(), &job("long", &["wait-term", "0"]));
@@ -150,6 +159,7 @@ fn settings_come_from_file_environment_and_flags() {
             "none".into(),
         ],
         env: vec![("GROUNDRUN_MEMORY_SHARE".into(), "50".into())],
+        ..Options::default()
     });
     // The lab's flags name project and region: they win over the file.
     let reply = lab.call("GET", &format!("/v1/projects/{PROJECT}"), None);

@@ -41,7 +41,7 @@ fn main() {
     // The server starts in the machine's own mount namespace; what follows in this process and crun is private.
     let lab = Lab::with(Options {
         flags: ["--memory-share=10000", "--cpu-overcommit=1000"].map(String::from).to_vec(),
-        env: Vec::new(),
+        ..Options::default()
     });
     let crun = Crun::prepare(lab.dir());
     if wanted("latency") {
