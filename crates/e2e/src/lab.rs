@@ -31,8 +31,6 @@ pub struct Options {
     pub env: Vec<(String, String)>,
     /// A disk of its own with so many MiB for the data directory.
     pub disk_mib: Option<u32>,
-    /// A command that runs the server's, which follows as further arguments.
-    pub under: Vec<String>,
 }
 
 /// A server, its data directory and its clients' private configuration.
@@ -101,7 +99,12 @@ impl Lab {
 
     /// Starts the server, on the port it had before if it ran before, and waits for its line.
     pub fn launch(&mut self) {
-        let mut words = self.options.under.iter().map(OsString::from).collect::<Vec<_>>();
+        self.launch_under(&[]);
+    }
+
+    /// The same by a command that runs the server's, which follows as further arguments, in its place.
+    pub fn launch_under(&mut self, command: &[&str]) {
+        let mut words = command.iter().map(OsString::from).collect::<Vec<_>>();
         words.push(clients::groundrun().into());
         let mut command = Command::new(&words[0]);
         command
