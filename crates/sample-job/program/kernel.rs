@@ -19,6 +19,7 @@ mod nr {
     pub const RT_SIGTIMEDWAIT: usize = 128;
     pub const MOUNT: usize = 165;
     pub const GETDENTS64: usize = 217;
+    pub const PTRACE: usize = 101;
     pub const OPENAT: usize = 257;
     pub const MKNODAT: usize = 259;
     pub const UNSHARE: usize = 272;
@@ -42,6 +43,7 @@ mod nr {
     pub const RT_SIGTIMEDWAIT: usize = 137;
     pub const MOUNT: usize = 40;
     pub const GETDENTS64: usize = 61;
+    pub const PTRACE: usize = 117;
     pub const OPENAT: usize = 56;
     pub const MKNODAT: usize = 33;
     pub const UNSHARE: usize = 97;
@@ -128,6 +130,13 @@ pub fn map(bytes: usize) -> isize {
 pub fn fork() -> isize {
     const SIGCHLD: usize = 17;
     call(nr::CLONE, [SIGCHLD, 0, 0, 0, 0, 0])
+}
+
+/// Traces `process` so that its exit waits for this one.
+pub fn hold_exit_of(process: usize) -> isize {
+    const SEIZE: usize = 0x4206;
+    const TRACE_EXIT: usize = 0x40;
+    call(nr::PTRACE, [SEIZE, process, 0, TRACE_EXIT, 0, 0])
 }
 
 /// A character device node: `/dev/kmem`'s numbers, which nobody here shall have.

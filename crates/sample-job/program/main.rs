@@ -40,6 +40,7 @@ fn run(world: &World) -> u8 {
         Some(b"try-unshare") => verbs::try_unshare(),
         Some(b"try-clone3") => verbs::try_clone3(),
         Some(b"fork-hold") => verbs::fork_hold(world.argument(2).unwrap_or(b"0")),
+        Some(b"hold-exit") => verbs::hold_exit(),
         Some(b"tell") => verbs::tell(world, number(2)),
         Some(_) => {
             out::Out::stderr().text(b"no such verb\n");

@@ -184,6 +184,21 @@ pub fn fork_hold(seconds: &[u8]) -> u8 {
     }
 }
 
+/// The child makes the end of process 1 wait for it, and never lets go.
+pub fn hold_exit() -> u8 {
+    match kernel::fork() {
+        0 => match kernel::hold_exit_of(1) {
+            error if error < 0 => told(error),
+            _ => {
+                Out::stdout().text(b"held\n");
+                sleep(b"3600")
+            }
+        },
+        child if child < 0 => told(child),
+        _ => sleep(b"3600"),
+    }
+}
+
 pub fn tell(world: &World, port: u64) -> u8 {
     let mut line = [0u8; 256];
     let mut length = 0;

@@ -15,6 +15,7 @@
 //! | `args …` · `env` · `status` · `cat PATH` · `ls PATH` | prints its arguments, environment, `/proc/self/status`, a file, a directory |
 //! | `try-mknod` · `try-mount` · `try-unshare` · `try-clone3` | asks the kernel for what must be refused, prints `errno N` or `permitted` |
 //! | `fork-hold SECS` | exits at once; a child of it holds standard output open |
+//! | `hold-exit` | sleeps; a child of it asks to trace it, so that its end would wait for the child; that says `held` or `errno N` |
 //! | `tell PORT` | sends `execution task attempt` as a datagram to 127.0.0.1, a witness that no log can make up |
 
 /// The program, an ELF executable for this target.

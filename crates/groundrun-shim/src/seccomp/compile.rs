@@ -24,6 +24,8 @@ pub(super) enum Verdict {
     AllowUnless(u32),
     /// EPERM unless the first argument is one of these.
     AllowOnly(&'static [u32]),
+    /// EPERM when the first argument is one of these and the fourth has one of these bits.
+    AllowUnlessWith { requests: &'static [u32], bits: u32 },
 }
 
 /// What a call without a rule gets.
@@ -33,6 +35,7 @@ const OTHERS: Verdict = Verdict::Errno(1);
 const CALL: u32 = 0;
 const ARCHITECTURE: u32 = 4;
 const FIRST_ARGUMENT: u32 = 16;
+const FOURTH_ARGUMENT: u32 = 40;
 
 /// The filter: another `architecture` kills; x32's numbers have bit 30 and are beyond every rule.
 pub(super) fn compile(architecture: u32, rules: Vec<Rule>) -> Vec<Instruction> {
@@ -114,6 +117,23 @@ fn decide(verdict: Verdict) -> Vec<Instruction> {
             code.push(refuse);
             code
         }
+        Verdict::AllowUnlessWith { requests, bits } => {
+            let look = [
+                give(ptrace::SECCOMP_RET_ALLOW),
+                load(FOURTH_ARGUMENT),
+                jump(ptrace::BPF_JSET, bits, 1, 0),
+                give(ptrace::SECCOMP_RET_ALLOW),
+                refuse,
+            ];
+            let mut code = vec![load(FIRST_ARGUMENT)];
+            // Over those that follow and the first verdict.
+            for (request, over) in requests.iter().zip((1..=requests.len()).rev()) {
+                let over = u8::try_from(over).expect("a rule names a few requests");
+                code.push(jump(ptrace::BPF_JEQ, *request, over, 0));
+            }
+            code.extend(look);
+            code
+        }
     }
 }
 
@@ -144,15 +164,17 @@ mod tests {
     use super::*;
     use crate::seccomp::profile;
 
-    /// What the kernel would answer: (call, first argument) in, result out.
-    fn run(filter: &[Instruction], architecture: u32, call: u32, argument: u32) -> u32 {
+    /// What the kernel would answer: (call, first and fourth argument) in, result out.
+    fn run(filter: &[Instruction], architecture: u32, call: u32, arguments: [u32; 2]) -> u32 {
+        let [first, fourth] = arguments;
+        let data = BTreeMap::from([(0, call), (4, architecture), (16, first), (40, fourth)]);
         let (mut at, mut a) = (0, 0);
         loop {
             let Instruction { code, jt, jf, k } = filter[at];
             let taken = |so: bool| usize::from(if so { jt } else { jf });
             at += 1;
             match code {
-                0x20 => a = BTreeMap::from([(0, call), (4, architecture), (16, argument)])[&k],
+                0x20 => a = data[&k],
                 0x15 => at += taken(a == k),
                 0x35 => at += taken(a >= k),
                 0x45 => at += taken(a & k != 0),
@@ -165,7 +187,7 @@ mod tests {
     const ALLOW: u32 = 0x7fff_0000;
     const EPERM: u32 = 0x0005_0001;
 
-    fn expected(rules: &[Rule], call: u32, argument: u32) -> u32 {
+    fn expected(rules: &[Rule], call: u32, [argument, fourth]: [u32; 2]) -> u32 {
         let allow_if = |condition| if condition { ALLOW } else { EPERM };
         match rules.iter().find(|rule| rule.call == call).map(|rule| rule.verdict) {
             None => EPERM,
@@ -174,6 +196,9 @@ mod tests {
             Some(Verdict::AllowUnlessBits(bits)) => allow_if(argument & bits == 0),
             Some(Verdict::AllowUnless(value)) => allow_if(argument != value),
             Some(Verdict::AllowOnly(values)) => allow_if(values.contains(&argument)),
+            Some(Verdict::AllowUnlessWith { requests, bits }) => {
+                allow_if(!requests.contains(&argument) || fourth & bits == 0)
+            }
         }
     }
 
@@ -181,12 +206,13 @@ mod tests {
     fn every_call_gets_what_the_profile_says() {
         let (filter, rules) = (crate::seccomp::filter(), profile::rules());
         for call in (0..1024).chain([0x4000_0000, 0x4000_0001, u32::MAX]) {
-            for argument in [0, 1, 8, 17, 40, 0x2_0000, 0x1000_0000, 0x4000_0011, u32::MAX] {
-                let (got, want) = (
-                    run(&filter, profile::ARCHITECTURE, call, argument),
-                    expected(&rules, call, argument),
-                );
-                assert_eq!(got, want, "call {call}, argument {argument:#x}");
+            let firsts = [0, 1, 8, 17, 21, 40, 0x4200, 0x4206, 0x2_0000, 0x1000_0000, 0x4000_0011];
+            for first in firsts.into_iter().chain([u32::MAX]) {
+                for arguments in [[first, 0], [first, 0x40], [first, u32::MAX]] {
+                    let got = run(&filter, profile::ARCHITECTURE, call, arguments);
+                    let want = expected(&rules, call, arguments);
+                    assert_eq!(got, want, "call {call}, arguments {arguments:x?}");
+                }
             }
         }
     }
@@ -194,7 +220,7 @@ mod tests {
     #[test]
     fn another_architecture_kills() {
         let filter = crate::seccomp::filter();
-        assert_eq!(run(&filter, 0x4000_0003, 0, 0), 0x8000_0000);
+        assert_eq!(run(&filter, 0x4000_0003, 0, [0, 0]), 0x8000_0000);
     }
 
     #[test]

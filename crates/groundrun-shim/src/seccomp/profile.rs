@@ -28,6 +28,15 @@ pub(super) fn rules() -> Vec<Rule> {
             call: n::__NR_personality,
             verdict: Verdict::AllowOnly(&[0, 8, 0x2_0000, 0x2_0008, !0]),
         },
+        // A process that is killed waits for whoever traces its exit, for ever if two trace each other: nobody could end
+        // such a task, the machine's root neither. All else of tracing is allowed.
+        Rule {
+            call: n::__NR_ptrace,
+            verdict: Verdict::AllowUnlessWith {
+                requests: &[PTRACE_SETOPTIONS, PTRACE_OLDSETOPTIONS, PTRACE_SEIZE],
+                bits: PTRACE_O_TRACEEXIT,
+            },
+        },
         // Sockets to hypervisors know no network namespace.
         Rule { call: n::__NR_socket, verdict: Verdict::AllowUnless(AF_VSOCK) },
     ];
@@ -41,6 +50,10 @@ const NEW_NAMESPACES: u32 = n::CLONE_NEWNS
     | n::CLONE_NEWUSER
     | n::CLONE_NEWPID
     | n::CLONE_NEWNET;
+const PTRACE_OLDSETOPTIONS: u32 = 21;
+const PTRACE_SETOPTIONS: u32 = 0x4200;
+const PTRACE_SEIZE: u32 = 0x4206;
+const PTRACE_O_TRACEEXIT: u32 = 0x40;
 const ENOSYS: u16 = 38;
 const AF_VSOCK: u32 = 40;
 
@@ -77,7 +90,7 @@ const PROCESSES: &[u32] = calls![
     __NR_get_robust_list __NR_getcpu __NR_getpgid __NR_getpid __NR_getppid __NR_getpriority __NR_getrandom
     __NR_getrlimit __NR_getrusage __NR_getsid __NR_gettid __NR_ioprio_get __NR_ioprio_set __NR_membarrier
     __NR_pidfd_open __NR_pidfd_send_signal __NR_prctl __NR_prlimit64 __NR_process_mrelease __NR_process_vm_readv
-    __NR_process_vm_writev __NR_ptrace __NR_restart_syscall __NR_rseq __NR_sched_get_priority_max
+    __NR_process_vm_writev __NR_restart_syscall __NR_rseq __NR_sched_get_priority_max
     __NR_sched_get_priority_min __NR_sched_getaffinity __NR_sched_getattr __NR_sched_getparam
     __NR_sched_getscheduler __NR_sched_rr_get_interval __NR_sched_setaffinity __NR_sched_setattr
     __NR_sched_setparam __NR_sched_setscheduler __NR_sched_yield __NR_seccomp __NR_set_robust_list

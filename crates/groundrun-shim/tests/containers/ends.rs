@@ -24,6 +24,7 @@ pub(crate) const TESTS: &[Test] = &[
         "a_grandchild_that_holds_the_output_holds_nothing_up",
         a_grandchild_that_holds_the_output_holds_nothing_up,
     ),
+    ("nobody_inside_can_hold_up_a_kill", nobody_inside_can_hold_up_a_kill),
     ("times_are_in_order", times_are_in_order),
 ];
 
@@ -117,6 +118,14 @@ fn a_grandchild_that_holds_the_output_holds_nothing_up(lab: &Lab) {
     let begun = Instant::now();
     check(lab, &lab.launch(&["fork-hold", "60"]), Exit::Code(0), Cause::OnItsOwn);
     assert!(begun.elapsed() < Duration::from_secs(20), "{:?}", begun.elapsed());
+}
+
+/// A process that is killed waits for whoever traces its exit: two that trace each other could never be ended.
+fn nobody_inside_can_hold_up_a_kill(lab: &Lab) {
+    let attempt = lab.start(&lab.launch(&["hold-exit"]));
+    attempt.says("errno 1");
+    attempt.connection().send(Wish::Stop { grace: Duration::ZERO }).expect("the shim hears");
+    assert_eq!(attempt.outcome().exit(), (Exit::Signal(9), Cause::Asked));
 }
 
 fn times_are_in_order(lab: &Lab) {
