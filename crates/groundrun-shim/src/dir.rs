@@ -55,7 +55,13 @@ pub fn standing(dir: &Path) -> Result<Standing, DirError> {
         let path = dir.join(what);
         move |err| DirError { path, err }
     };
-    // The lock first: while it is held the rest may still change. It is gone when it has become `exit`.
+    // Whether it was begun, before all else: from then on the lock is held until it has become `exit`, or the shim is dead.
+    // The other way round an attempt that begins between two looks would seem to have vanished.
+    let begun = match std::fs::symlink_metadata(dir.join(BEGUN)) {
+        Ok(_) => true,
+        Err(err) if err.kind() == io::ErrorKind::NotFound => false,
+        Err(err) => return Err(fault(BEGUN)(err)),
+    };
     if is_locked(dir).map_err(fault(LOCK))? {
         return Ok(Standing::Running);
     }
@@ -67,11 +73,7 @@ pub fn standing(dir: &Path) -> Result<Standing, DirError> {
         Err(err) if err.kind() == io::ErrorKind::NotFound => {}
         Err(err) => return Err(fault(EXIT)(err)),
     }
-    match std::fs::symlink_metadata(dir.join(BEGUN)) {
-        Ok(_) => Ok(Standing::Vanished),
-        Err(err) if err.kind() == io::ErrorKind::NotFound => Ok(Standing::NotBegun),
-        Err(err) => Err(fault(BEGUN)(err)),
-    }
+    Ok(if begun { Standing::Vanished } else { Standing::NotBegun })
 }
 
 /// A file of an attempt's directory could not be read.

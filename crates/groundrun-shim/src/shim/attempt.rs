@@ -70,13 +70,13 @@ impl Attempt {
             Ok(()) | Err(Errno::OPNOTSUPP | Errno::NOSYS) => {}
             Err(err) => return Err(err).ours(step("take the space for the exit record")),
         }
+        let listener = listen(&directory).ours(step("listen in the directory"))?;
         // What decides: of all shims that ever try, one makes this link.
         match rustix::fs::linkat(&directory, dir::LOCK, &directory, dir::BEGUN, AtFlags::empty()) {
             Ok(()) => {}
             Err(Errno::EXIST) => return Ok(Begin::Already),
             Err(err) => return Err(err).ours(step("begin")),
         }
-        let listener = listen(&directory).ours(step("listen in the directory"))?;
         Ok(Begin::First(Self { directory, listener, lock: File::from(lock) }))
     }
 
@@ -111,6 +111,11 @@ fn listen(directory: &OwnedFd) -> rustix::io::Result<OwnedFd> {
     let kind = SocketType::SEQPACKET;
     let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
     let socket = rustix::net::socket_with(AddressFamily::UNIX, kind, flags, None)?;
+    // A shim that died before it began may have left its own: the lock is ours, so nobody listens there.
+    match rustix::fs::unlinkat(directory, dir::CONTROL, AtFlags::empty()) {
+        Ok(()) | Err(Errno::NOENT) => {}
+        Err(err) => return Err(err),
+    }
     let address = SocketAddrUnix::new(connection::control_path(directory.as_fd()))?;
     rustix::net::bind(&socket, &address)?;
     rustix::net::listen(&socket, BACKLOG)?;

@@ -2,7 +2,7 @@
 
 use groundrun_shim::{
     dir::{self, Standing},
-    protocol::{News, Wish},
+    protocol::{Cause, Exit, News, Wish},
 };
 
 use crate::{
@@ -15,6 +15,11 @@ pub(crate) const TESTS: &[Test] = &[
     ("an_ended_attempt_is_not_begun_again", an_ended_attempt_is_not_begun_again),
     ("of_many_launches_one_begins", of_many_launches_one_begins),
     ("a_vanished_attempt_is_not_begun_again", a_vanished_attempt_is_not_begun_again),
+    ("what_begins_is_never_seen_as_vanished", what_begins_is_never_seen_as_vanished),
+    (
+        "a_begin_that_failed_half_way_can_be_made_again",
+        a_begin_that_failed_half_way_can_be_made_again,
+    ),
     ("a_directory_says_how_its_attempt_stands", a_directory_says_how_its_attempt_stands),
 ];
 
@@ -64,6 +69,30 @@ fn a_vanished_attempt_is_not_begun_again(lab: &Lab) {
     });
     assert_eq!(lab.start(&launch).next(), Some(News::AlreadyBegun));
     lab.sweep(&launch);
+}
+
+/// Whoever looks in the middle of a beginning must not call the attempt lost.
+fn what_begins_is_never_seen_as_vanished(lab: &Lab) {
+    for _ in 0..300 {
+        let launch = lab.launch(&["true"]);
+        let attempt = lab.start_unheard(&launch);
+        let end = loop {
+            match dir::standing(&launch.attempt_dir).expect("the directory can be read") {
+                Standing::NotBegun | Standing::Running => {}
+                other => break other,
+            }
+        };
+        assert!(matches!(end, Standing::Ended(_)), "{end:?}");
+        drop(attempt);
+    }
+}
+
+/// A shim that died before its attempt was begun leaves its socket.
+fn a_begin_that_failed_half_way_can_be_made_again(lab: &Lab) {
+    let launch = lab.launch(&["true"]);
+    std::os::unix::net::UnixListener::bind(launch.attempt_dir.join(dir::CONTROL))
+        .expect("a socket can be made");
+    assert_eq!(lab.run(&launch).exit(), (Exit::Code(0), Cause::OnItsOwn));
 }
 
 fn a_directory_says_how_its_attempt_stands(lab: &Lab) {
