@@ -14,7 +14,7 @@ use rustix::{
 };
 
 use super::{
-    Failure, Owner, Plan, Step, identity, inside, kernel, root,
+    Failure, Owner, Plan, Step, identity, inside, kernel, program, root,
     user::{self, User},
 };
 use crate::{
@@ -44,6 +44,7 @@ pub(super) fn become_program(plan: &Plan<'_>) -> Result<Infallible, Failure> {
 
     root::enter(&own_root)?;
     rustix::process::fchdir(cwd).ours("enter the working directory")?;
+    keep_inside(launch)?;
     connect_output(plan, users)?;
     identity::limit(&launch.process.rlimits)?;
     identity::become_user(&user, plan.tools.user_namespace)?;
@@ -141,14 +142,28 @@ fn connect_output(plan: &Plan<'_>, user: Owner) -> Result<(), Failure> {
     identity::give_output(plan.stderr, user)
 }
 
-/// Docker's, when the environment has none.
-const DEFAULT_PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
+/// Refuses a program, or an interpreter of one, that is a link out of the image. As long as every file can be read.
+fn keep_inside(launch: &Launch) -> Result<(), Failure> {
+    let process = &launch.process;
+    let Some(program) = process.argv.first() else { return Ok(()) };
+    match candidates(launch, program).iter().any(|path| program::leads_out(path)) {
+        false => Ok(()),
+        true => Err(Failure::theirs(format!("start {program:?}: it is a link out of the image"))),
+    }
+}
+
+fn candidates(launch: &Launch, program: &str) -> Vec<String> {
+    program::candidates(program, variable(launch, "PATH"))
+}
+
+fn variable<'launch>(launch: &'launch Launch, name: &str) -> Option<&'launch str> {
+    let env = &launch.process.env;
+    env.iter().find(|(key, _)| key == name).map(|(_, value)| value.as_str())
+}
 
 /// Execs the program. That it returns says that it did not work.
 fn execute(plan: &Plan<'_>, user: &User) -> Failure {
-    let env = &plan.launch.process.env;
-    let value = |name| env.iter().find(|(key, _)| key == name).map(|(_, value)| value.as_str());
-    let home = match value("HOME") {
+    let home = match variable(plan.launch, "HOME") {
         Some(_) => None,
         None => CString::new(format!("HOME={}", user.home)).ok(),
     };
@@ -163,9 +178,8 @@ fn execute(plan: &Plan<'_>, user: &User) -> Failure {
     }
     // As a shell does: what cannot be executed is passed over, and told only if nothing else is found.
     let mut best = Refusal::Errno(Errno::NOENT);
-    for directory in value("PATH").unwrap_or(DEFAULT_PATH).split(':') {
-        let directory = if directory.is_empty() { "." } else { directory };
-        match attempt(&format!("{directory}/{program}")) {
+    for path in candidates(plan.launch, program) {
+        match attempt(&path) {
             Refusal::Errno(Errno::NOENT | Errno::NOTDIR) => {}
             refusal @ Refusal::Errno(Errno::ACCESS) => best = refusal,
             refusal => return explain(program, refusal),
@@ -179,8 +193,6 @@ enum Refusal {
     Errno(Errno),
     /// The file is there, what its first line or its ELF header asks for is not.
     NoInterpreter,
-    /// It leads through a magic link, such as `/proc/self/exe`, which is the server's own program here.
-    MagicLink,
 }
 
 fn try_to_execute(
@@ -188,13 +200,8 @@ fn try_to_execute(
     argv: &sys::exec::CStrings<'_>,
     env: &sys::exec::CStrings<'_>,
 ) -> Refusal {
-    use rustix::fs::{CWD, ResolveFlags, openat2};
-    let flags = OFlags::PATH | OFlags::CLOEXEC;
-    let seen = openat2(CWD, path, flags, Mode::empty(), ResolveFlags::NO_MAGICLINKS);
-    match seen {
-        Err(Errno::LOOP) => return Refusal::MagicLink,
-        Err(errno) => return Refusal::Errno(errno),
-        Ok(_) => {}
+    if let Err(errno) = rustix::fs::stat(path) {
+        return Refusal::Errno(errno);
     }
     let Ok(program) = CString::new(path) else {
         return Refusal::Errno(Errno::INVAL);
@@ -218,6 +225,5 @@ fn explain(program: &str, refusal: Refusal) -> Failure {
         Refusal::NoInterpreter => {
             Failure::theirs(format!("{step}: its interpreter is not in the image"))
         }
-        Refusal::MagicLink => Failure::theirs(format!("{step}: it is a link out of the image")),
     }
 }

@@ -8,6 +8,7 @@ mod identity;
 mod init;
 mod inside;
 mod kernel;
+mod program;
 mod root;
 mod start;
 mod user;

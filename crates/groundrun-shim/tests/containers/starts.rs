@@ -20,6 +20,10 @@ pub(crate) const TESTS: &[Test] = &[
     ("the_servers_own_program_is_out_of_reach", the_servers_own_program_is_out_of_reach),
     ("a_layer_that_is_not_there_is_not_begun", a_layer_that_is_not_there_is_not_begun),
     ("a_cgroup_that_cannot_be_set_is_our_fault", a_cgroup_that_cannot_be_set_is_our_fault),
+    (
+        "an_interpreter_that_is_a_link_out_of_the_image_is_refused",
+        an_interpreter_that_is_a_link_out_of_the_image_is_refused,
+    ),
 ];
 
 fn a_program_gets_its_arguments(lab: &Lab) {
@@ -138,4 +142,49 @@ fn failed(lab: &Lab, launch: &Launch, whose: Fault, why: &str) {
     let record = lab.run(launch).record;
     assert_eq!(record.end, End::StartFailed { whose, why: why.to_owned() });
     assert_eq!(record.started, None);
+}
+
+/// A program for this machine that asks to be loaded by `interpreter`, and has nothing else in it.
+fn loaded_by(interpreter: &str) -> Vec<u8> {
+    let machine: u16 = if cfg!(target_arch = "x86_64") { 62 } else { 183 };
+    let (header, entry) = (64_u16, 56_u16);
+    let text = [interpreter.as_bytes(), b"\0"].concat();
+    let mut elf = b"\x7fELF\x02\x01\x01".to_vec();
+    elf.resize(16, 0);
+    elf.extend([3, machine].map(u16::to_le_bytes).concat());
+    elf.extend(1_u32.to_le_bytes());
+    elf.extend([0, u64::from(header), 0].map(u64::to_le_bytes).concat());
+    elf.extend(0_u32.to_le_bytes());
+    elf.extend([header, entry, 1, 0, 0, 0].map(u16::to_le_bytes).concat());
+    elf.extend([3_u32, 4].map(u32::to_le_bytes).concat());
+    let (at, length) = (u64::from(header + entry), text.len() as u64);
+    elf.extend([at, at, at, length, length, 1].map(u64::to_le_bytes).concat());
+    elf.extend(text);
+    elf
+}
+
+/// It would run the server's own program inside, and so show it.
+fn an_interpreter_that_is_a_link_out_of_the_image_is_refused(lab: &Lab) {
+    let layer = lab.new_directory();
+    write(&layer.join("script"), b"#!/proc/self/exe\n", 0o755);
+    write(&layer.join("unreadable"), b"#! /proc/1/exe -x\n", 0o711);
+    write(&layer.join("by-script"), b"#!/script", 0o755);
+    write(&layer.join("loaded"), &loaded_by("/proc/thread-self/exe"), 0o755);
+    write(&layer.join("by-loaded"), b"#!\t/loaded", 0o755);
+    for (program, user) in [
+        ("/script", ""),
+        ("script", ""),
+        ("/unreadable", "app"),
+        ("/by-script", ""),
+        ("/loaded", ""),
+        ("/by-loaded", "app"),
+    ] {
+        let mut launch = lab.launch(&[]);
+        launch.root.layers.insert(0, layer.clone());
+        launch.process.argv = vec![program.into()];
+        launch.process.user = user.into();
+        launch.process.env = vec![("PATH".into(), "/bin:/".into())];
+        let why = format!("start {program:?}: it is a link out of the image");
+        failed(lab, &launch, Fault::Theirs, &why);
+    }
 }
