@@ -6,7 +6,7 @@ use std::{
     env,
     fs::{self, File},
     io::Write,
-    path::Path,
+    path::{Path, PathBuf},
     process::Command,
 };
 
@@ -18,7 +18,7 @@ use groundrun_store::{Disk, OpenError, Store, WriteError};
 
 use crate::support::*;
 
-/// Set for the child alone: nobody else's mounts are touched.
+/// Set for the child alone: its directory. Nobody else's mounts are touched.
 const CHILD: &str = "GROUNDRUN_STORE_SMALL_DISK";
 
 const MIB: u64 = 1 << 20;
@@ -35,11 +35,13 @@ fn a_store_that_cannot_be_made_for_lack_of_room_says_so() {
 
 fn run_on_small_disk(test: &str) {
     let root = rustix::process::geteuid().is_root();
+    // Ours: the child cannot remove a directory that is a mount point of its own.
+    let dir = tempfile::tempdir().expect("a temporary directory");
     let out = Command::new("unshare")
         .arg(if root { "-m" } else { "-rm" })
         .arg(env::current_exe().expect("it runs"))
         .args(["--exact", test, "--ignored", "--nocapture"])
-        .env(CHILD, "1")
+        .env(CHILD, dir.path())
         .output()
         .expect("unshare (util-linux) is there");
     let text = [out.stdout, out.stderr].concat();
@@ -48,13 +50,12 @@ fn run_on_small_disk(test: &str) {
     assert!(text.contains("1 passed"), "{text}");
 }
 
-/// A tmpfs of 48 MiB on a directory that goes away too.
-fn small_disk() -> tempfile::TempDir {
-    env::var_os(CHILD).expect("the parent sets it");
-    let dir = tempfile::tempdir().expect("a temporary directory");
+/// A tmpfs of 48 MiB on the directory that the parent gives, for as long as this process lives.
+fn small_disk() -> PathBuf {
+    let dir = PathBuf::from(env::var_os(CHILD).expect("the parent sets it"));
     let done = Command::new("mount")
         .args(["-t", "tmpfs", "-o", "size=48m", "tmpfs"])
-        .arg(dir.path())
+        .arg(&dir)
         .status()
         .expect("mount is there");
     assert!(done.success());
@@ -88,7 +89,7 @@ fn ended(of: ExecutionUid, task: u32, message: usize) -> Attempt {
 fn child_fills_the_disk() {
     const TASKS: u32 = 5000;
     let disk = small_disk();
-    let dir = disk.path().join("data");
+    let dir = disk.join("data");
     let store = Store::open(&dir).expect("it opens");
     assert_eq!(store.disk(), Disk::Roomy);
     assert_eq!(fs::metadata(dir.join("reserve")).expect("it is there").len(), 8 * MIB);
@@ -100,15 +101,15 @@ fn child_fills_the_disk() {
     });
 
     // Low: nothing new, but what runs ends.
-    fill(disk.path(), "filler", 8 * MIB);
+    fill(&disk, "filler", 8 * MIB);
     refuses_new_things(&store);
     assert_eq!(store.disk(), Disk::Low);
     assert!(dir.join("reserve").exists());
     write(&store, at(2), move |tx| tx.update_attempts([&ended(uid, 0, 10)]));
 
     // Full: the same, from the reserve.
-    fill(disk.path(), "filler-2", 0);
-    assert_eq!(free(disk.path()), 0);
+    fill(&disk, "filler-2", 0);
+    assert_eq!(free(&disk), 0);
     for task in 1..2000 {
         write(&store, at(2), move |tx| tx.update_attempts([&ended(uid, task, 10)]));
     }
@@ -116,7 +117,7 @@ fn child_fills_the_disk() {
     refuses_new_things(&store);
 
     // Full, the reserve too: a write that needs more than there is fails whole.
-    fill(disk.path(), "filler-3", 0);
+    fill(&disk, "filler-3", 0);
     let full: Result<(), WriteError<String>> = store.write(at(2), move |tx| {
         let attempts: Vec<_> = (0..TASKS).map(|task| ended(uid, task, 4000)).collect();
         Ok(tx.update_attempts(&attempts)?)
@@ -126,7 +127,7 @@ fn child_fills_the_disk() {
 
     // Room is back.
     for name in ["filler", "filler-2", "filler-3"] {
-        fs::remove_file(disk.path().join(name)).expect("it is there");
+        fs::remove_file(disk.join(name)).expect("it is there");
     }
     write(&store, at(3), move |tx| tx.update_attempts([&ended(uid, 2000, 10)]));
     assert_eq!(store.disk(), Disk::Roomy);
@@ -162,17 +163,17 @@ fn ends(store: &Store, uid: ExecutionUid) -> (u32, usize) {
 #[ignore = "run by a_store_that_cannot_be_made_for_lack_of_room_says_so in a mount namespace of its own"]
 fn child_opens_on_a_full_disk() {
     let disk = small_disk();
-    let dir = disk.path().join("data");
+    let dir = disk.join("data");
     fs::create_dir(&dir).expect("it is made");
-    fill(disk.path(), "filler", 0);
+    fill(&disk, "filler", 0);
     let error = Store::open(&dir).expect_err("there is no room");
     assert!(matches!(error, OpenError::DiskFull { .. }), "{error:?}");
-    fs::remove_file(disk.path().join("filler")).expect("it is there");
+    fs::remove_file(disk.join("filler")).expect("it is there");
     keep_job(&Store::open(&dir).expect("there is room"), job("j", 1));
 
     // One that is there opens on a full disk from its reserve, and takes nothing new in.
     assert!(dir.join("reserve").exists());
-    fill(disk.path(), "filler", 0);
+    fill(&disk, "filler", 0);
     let store = Store::open(&dir).expect("it opens");
     assert!(!dir.join("reserve").exists());
     assert_eq!(store.disk(), Disk::Low);
