@@ -12,7 +12,7 @@ use std::{
 use groundrun_core::id::{AttemptId, ExecutionUid};
 use groundrun_shim::dir;
 
-use crate::launch::WRITABLE;
+use crate::{launch::WRITABLE, removal::remove_all};
 
 /// Nobody but the server looks in: logs may hold anything.
 const MODE: u32 = 0o700;
@@ -79,21 +79,21 @@ impl Attempts {
         // The same file as the record's, by another name, with the space that was kept for it.
         let mark = OpenOptions::new().write(true).open(dir.join(dir::BEGUN));
         unless_absent(mark.and_then(|mark| mark.set_len(0)))?;
-        unless_absent(fs::remove_dir_all(dir.join(WRITABLE)))
+        remove_all(&dir.join(WRITABLE))
     }
 
     /// Takes all of an execution away in one step; [`Attempts::empty_trash`] deletes it.
     pub(crate) fn discard(&self, execution: ExecutionUid) -> io::Result<()> {
         let name = execution.to_string();
         let trash = self.trash.join(&name);
-        unless_absent(fs::remove_dir_all(&trash))?;
+        remove_all(&trash)?;
         unless_absent(fs::rename(self.live.join(&name), trash))
     }
 
     /// Deletes what was discarded, here or by a server that did not get to it.
     pub(crate) fn empty_trash(&self) -> io::Result<()> {
         for entry in fs::read_dir(&self.trash)? {
-            unless_absent(fs::remove_dir_all(entry?.path()))?;
+            remove_all(&entry?.path())?;
         }
         Ok(())
     }
@@ -160,5 +160,28 @@ mod tests {
         let attempts = Attempts::open(data.path()).expect("it opens");
         assert_eq!(attempts.close(id()).expect("it is closed"), Closed::Now);
         assert_eq!(attempts.close(id()).expect("it is there"), Closed::TooLate);
+    }
+
+    /// A directory in a directory, and so on: far more than a process may open files or a thread may call itself.
+    fn make_deep(top: &Path, depth: usize) {
+        use rustix::fs::{Mode, OFlags, mkdirat, openat};
+        let flags = OFlags::PATH | OFlags::DIRECTORY;
+        let mut parent = rustix::fs::open(top, flags, Mode::empty()).expect("it is there");
+        for _ in 0..depth {
+            mkdirat(&parent, "d", Mode::from_raw_mode(0o700)).expect("it is made");
+            parent = openat(&parent, "d", flags, Mode::empty()).expect("it is there");
+        }
+    }
+
+    #[test]
+    fn what_a_task_left_on_disk_is_dropped_however_deep_it_is() {
+        // In memory, where so many are made fast.
+        let data = tempfile::tempdir_in("/dev/shm").expect("a directory");
+        let attempts = Attempts::open(data.path()).expect("it opens");
+        attempts.make_writable(id()).expect("it is made");
+        let dir = attempts.dir(id());
+        make_deep(&dir.join(WRITABLE), 20_000);
+        attempts.forget(id()).expect("it is forgotten");
+        assert_eq!(names(&dir), Vec::<String>::new());
     }
 }

@@ -12,6 +12,7 @@ mod check;
 mod config;
 mod launch;
 mod logs;
+mod removal;
 mod settle;
 mod watch;
 mod work;
