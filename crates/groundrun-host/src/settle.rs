@@ -82,7 +82,9 @@ enum Step {
     Launch(Box<AttemptSpec>),
     /// See to it that it never begins.
     Close,
-    /// Kill what may be left of it; then it is lost.
+    /// See to it that it never begins, kill what may be left of it after all; then it is lost.
+    GiveUp { why: String },
+    /// It began: kill what may be left of it; then it is lost.
     Clear { why: String },
 }
 
@@ -98,7 +100,7 @@ fn decide(standing: Result<Standing, DirError>, wants: &Wants) -> Result<Step, D
             Wants { stop: Some(_), .. } => Step::Close,
             Wants { start: Some(spec), stop: None } => Step::Launch(spec.clone()),
             Wants { start: None, stop: None } => {
-                Step::Clear { why: "no trace of it was found on this machine".to_owned() }
+                Step::GiveUp { why: "no trace of it was found on this machine".to_owned() }
             }
         },
         // The lock was looked at before: no shim lives that could still write it.
@@ -126,6 +128,7 @@ impl Means {
                 Ok(Step::Connect) => self.connect(&dir),
                 Ok(Step::Launch(spec)) => self.launch(&spec),
                 Ok(Step::Close) => self.close(id),
+                Ok(Step::GiveUp { why }) => self.give_up(id, why),
                 Ok(Step::Clear { why }) => self.clear(id, why).map(Some),
                 Err(err) => Err(chain(&err)),
             };
@@ -235,10 +238,17 @@ impl Means {
         }
     }
 
+    /// `None`: it was begun meanwhile, by a launch that an earlier server left on its way; look again.
+    fn give_up(&self, id: AttemptId, why: String) -> Result<Option<Settled>, String> {
+        match self.attempts.close(id) {
+            Ok(Closed::Now) => self.clear(id, why).map(Some),
+            Ok(Closed::TooLate) => Ok(None),
+            Err(err) => Err(format!("close {id}: {err}")),
+        }
+    }
+
     fn clear(&self, id: AttemptId, why: String) -> Result<Settled, String> {
         self.cgroups.kill(id, KILL).map_err(|err| chain(&err))?;
-        // A launch that an earlier server left on its way must not begin after this.
-        let _: Closed = self.attempts.close(id).map_err(|err| format!("close {id}: {err}"))?;
         Ok(Settled::Over { at: (self.config.clock)(), ending: Ending::Lost { why } })
     }
 
@@ -368,6 +378,12 @@ mod tests {
         for wants in every_wish() {
             assert!(matches!(step(Standing::Vanished, &wants), Step::Clear { .. }));
         }
+    }
+
+    #[test]
+    fn what_is_said_to_run_and_never_began_is_closed_before_it_is_lost() {
+        let step = step(Standing::NotBegun, &Wants::default());
+        assert!(matches!(step, Step::GiveUp { .. }), "{step:?}");
     }
 
     #[test]
