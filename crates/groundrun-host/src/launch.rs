@@ -78,10 +78,11 @@ pub(crate) fn launch(
     })
 }
 
-/// A core file would go into the task's memory, and away with it.
+/// A core file would go into the task's memory, and away with it. One byte and not none: a `core_pattern` that is a program
+/// of the machine's would be started and given the core whatever the limit is, but for this one.
 fn rlimits() -> Vec<Rlimit> {
     let limit = |resource, value| Rlimit { resource, soft: Some(value), hard: Some(value) };
-    vec![limit(Resource::NoFile, OPEN_FILES_MAX), limit(Resource::Core, 0)]
+    vec![limit(Resource::NoFile, OPEN_FILES_MAX), limit(Resource::Core, 1)]
 }
 
 /// As Docker does: on the host's network its names and resolvers, else the loopback's names alone.
@@ -167,6 +168,13 @@ mod tests {
         assert_eq!(launch.root.layers.len(), 2);
         assert_eq!(launch.timeout, Duration::from_secs(600));
         assert_eq!(launch.hostname, "job-x");
+    }
+
+    #[test]
+    fn a_crash_starts_no_program_of_the_machines() {
+        let rlimits = launched(|_| {}).process.rlimits;
+        let core = rlimits.iter().find(|limit| limit.resource == Resource::Core);
+        assert_eq!(core.map(|limit| (limit.soft, limit.hard)), Some((Some(1), Some(1))));
     }
 
     #[test]
