@@ -4,6 +4,7 @@ use std::{fs, io, path::PathBuf, sync::Arc, thread::JoinHandle};
 
 use groundrun_core::port::{Action, Backend, Inbox};
 use groundrun_shim::SpawnerHandle;
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
 use crate::{
     attempts::Attempts,
@@ -52,6 +53,7 @@ impl HostBackend {
         spawner: SpawnerHandle,
         inbox: Arc<dyn Inbox>,
     ) -> Result<Self, OpenError> {
+        may_open_all();
         let attempts = Attempts::open(&config.data_dir)
             .map_err(|source| OpenError::Attempts { data_dir: config.data_dir.clone(), source })?;
         let cgroups = Cgroups::open(&config.cgroup, &config.data_dir.join("cgroup"))
@@ -101,8 +103,30 @@ impl Drop for HostBackend {
     }
 }
 
+/// A running attempt takes a descriptor, and the usual 1,024 are fewer than a large machine can run. More can be had by
+/// whoever asks, up to the hard limit; tasks have their own.
+fn may_open_all() {
+    let limit = getrlimit(Resource::Nofile);
+    // It may always be done; without it large machines run less.
+    let _ = setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, ..limit });
+}
+
 /// A machine without them gives tasks empty ones.
 fn host_files() -> HostFiles {
     let read = |path: &str| fs::read_to_string(path).unwrap_or_default();
     HostFiles { resolv_conf: read("/etc/resolv.conf"), hosts: read("/etc/hosts") }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn as_many_descriptors_as_the_machine_permits_can_be_had() {
+        let maximum = getrlimit(Resource::Nofile).maximum;
+        let low = Rlimit { current: Some(256), maximum };
+        setrlimit(Resource::Nofile, low).expect("a limit can be lowered");
+        may_open_all();
+        assert_eq!(getrlimit(Resource::Nofile).current, maximum);
+    }
 }
