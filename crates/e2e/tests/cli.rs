@@ -199,6 +199,79 @@ fn the_client_verbs_do_what_gcloud_does() {
 }
 
 #[test]
+fn what_is_not_there_is_told_with_what_to_do() {
+    let lab = Lab::start();
+    let none = lab.groundrun(&["jobs", "list"]).well();
+    assert!(none.err.contains("no jobs in project"), "{}", none.err);
+    let file = write(lab.dir(), &job("plain", &["exit", "3"]));
+    lab.groundrun(&["jobs", "apply", &file]).well();
+    let none = lab.groundrun(&["executions", "list"]).well();
+    assert!(none.err.contains("no executions in project"), "{}", none.err);
+    for verb in
+        [&["tasks", "list", "nobody"][..], &["logs", "nobody"], &["jobs", "execute", "nobody"]]
+    {
+        let said = lab.groundrun(verb).badly(1);
+        assert!(
+            said.err.contains("does not exist") && said.err.contains("jobs list"),
+            "{}",
+            said.err
+        );
+    }
+    let said = lab.groundrun(&["logs", "plain"]).badly(1);
+    assert!(said.err.contains("groundrun logs --job plain"), "{}", said.err);
+    let said = lab.groundrun(&["jobs", "execute", "plain", "--wait"]).badly(1);
+    assert!(said.err.contains("1/1 done"), "progress: {}", said.err);
+    assert!(said.err.contains("groundrun tasks list plain-"), "{}", said.err);
+    let execution = lab.groundrun(&["executions", "list", "--json"]).well().json();
+    let name = execution[0]["metadata"]["name"].as_str().expect("a name").to_owned();
+    let failed = lab.groundrun(&["tasks", "list", &name, "--state", "failed"]).well();
+    assert!(failed.out.contains("exit code 3"), "{}", failed.out);
+    let task = lab.groundrun(&["tasks", "describe", &format!("{name}-task0")]).well();
+    assert!(task.out.contains("exit code 3"), "{}", task.out);
+    lab.finish();
+}
+
+#[test]
+fn gcloud_is_not_started_where_no_server_answers() {
+    let said = clients::run(groundrun().args([
+        "gcloud",
+        "--url",
+        "http://127.0.0.1:9",
+        "run",
+        "jobs",
+        "list",
+    ]))
+    .badly(1);
+    assert!(said.err.contains("no server answers at http://127.0.0.1:9"), "{}", said.err);
+    assert!(said.err.contains("groundrun serve"), "{}", said.err);
+}
+
+#[test]
+fn the_lines_of_env_point_the_own_verbs_at_the_server_and_take_it_back() {
+    let lab = Lab::start();
+    let script = format!(
+        r#"eval "$({0} env --url {1} --project demo)" && {0} jobs list 2>&1 && eval "$({0} env --unset)" && env"#,
+        clients::groundrun().display(),
+        lab.url()
+    );
+    let said = clients::run(
+        Command::new("sh")
+            .args(["-c", &script])
+            .env_remove("GROUNDRUN_URL")
+            .env_remove("GROUNDRUN_PROJECT"),
+    )
+    .well();
+    assert!(
+        said.out
+            .contains(&format!("no jobs in project demo, region us-central1, at {}", lab.url()))
+    );
+    for variable in ["GROUNDRUN_URL", "GROUNDRUN_PROJECT", "CLOUDSDK_PROXY_PORT"] {
+        assert!(!said.out.contains(&format!("{variable}=")), "{variable}: {}", said.out);
+    }
+    lab.finish();
+}
+
+#[test]
 fn completions_and_man_pages_come_from_the_definitions() {
     let said = clients::run(groundrun().args(["completions", "bash"])).well();
     assert!(said.out.contains("groundrun"), "{}", said.out);

@@ -12,6 +12,9 @@ use crate::cli::{ServerArgs, exit::Stop};
 /// A server that does not answer for so long is reported, not waited for. Reads of 100 rows take milliseconds.
 const ANSWER_WITHIN: Duration = Duration::from_secs(60);
 
+/// A server that is there says so at once.
+const READY_WITHIN: Duration = Duration::from_secs(5);
+
 /// Rows per page: what gcloud asks for too.
 const PAGE: usize = 100;
 
@@ -31,23 +34,51 @@ pub(crate) enum ClientError {
     /// Google's error shape.
     #[error("{status}: {message}")]
     Refused { http: u16, status: String, message: String, violations: Vec<(String, String)> },
-    #[error("{url} does not answer: is `groundrun serve` running there?")]
-    Unreachable {
-        url: String,
-        #[source]
-        source: reqwest::Error,
-    },
+    #[error("no server answers at {url}: {}", root(cause))]
+    Unreachable { url: String, cause: reqwest::Error },
     #[error("{url} did not answer as a Cloud Run server does: {what}")]
     NotOurs { url: String, what: String },
 }
 
+/// What all the layers between came of: the kernel's word.
+fn root(error: &reqwest::Error) -> String {
+    let mut root: &dyn std::error::Error = error;
+    while let Some(source) = root.source() {
+        root = source;
+    }
+    root.to_string()
+}
+
+impl ClientError {
+    /// What a person can do about it, where that is known.
+    fn hint(&self) -> Option<&'static str> {
+        match self {
+            Self::Unreachable { .. } => Some(
+                "start one with `groundrun serve`, or name another with --url (or GROUNDRUN_URL)",
+            ),
+            Self::Refused { http: 404, .. } => Some(
+                "`groundrun jobs list` and `groundrun executions list` show what is there; \
+                 --project and --region say where to look",
+            ),
+            Self::Refused { http: 401, .. } => {
+                Some("name the file with the server's token with --token-file")
+            }
+            Self::Refused { .. } => None,
+            Self::NotOurs { .. } => Some("name the server with --url (or GROUNDRUN_URL)"),
+        }
+    }
+}
+
 impl From<ClientError> for Stop {
     fn from(error: ClientError) -> Self {
-        let ClientError::Refused { http: 400, violations, .. } = &error else {
-            return Stop::failed(crate::cli::exit::chain(&error));
+        let violations = match &error {
+            ClientError::Refused { http: 400, violations, .. } => violations.as_slice(),
+            _ => &[],
         };
         if violations.is_empty() {
-            return Stop::failed(crate::cli::exit::chain(&error));
+            let mut stop = Stop::failed(&error);
+            stop.lines.extend(error.hint().map(str::to_owned));
+            return stop;
         }
         // The message says the same as the violations, which have their paths.
         let mut stop = Stop::bad_input("the document is refused:");
@@ -110,7 +141,7 @@ impl Client {
             request =
                 request.header(header::CONTENT_TYPE, "application/json").body(body.to_string());
         }
-        let unreachable = |source| ClientError::Unreachable { url: self.base.clone(), source };
+        let unreachable = |cause| ClientError::Unreachable { url: self.base.clone(), cause };
         let answer = request.send().await.map_err(unreachable)?;
         let status = answer.status();
         let text = answer.text().await.map_err(unreachable)?;
@@ -142,6 +173,22 @@ impl Client {
             message: body["error"]["message"].as_str().unwrap_or_default().to_owned(),
             violations,
         }
+    }
+
+    /// Whether a server of ours is there. Needs no token.
+    pub(crate) async fn answers(&self) -> Result<(), ClientError> {
+        let url = format!("{}/readyz", self.base);
+        let request = self.http.get(url).timeout(READY_WITHIN);
+        let request = match self.regional_host() {
+            Some(host) => request.header(header::HOST, host),
+            None => request,
+        };
+        let unreachable = |cause| ClientError::Unreachable { url: self.base.clone(), cause };
+        let status = request.send().await.map_err(unreachable)?.status();
+        if status.is_success() {
+            return Ok(());
+        }
+        Err(ClientError::NotOurs { url: self.base.clone(), what: format!("HTTP {status}") })
     }
 
     /// v1 carries the region in the host alone: `us-central1-localhost:8080`.

@@ -16,6 +16,15 @@ use crate::cli::{GroundArgs, Network, ServeArgs, WritableLayer, exit::Stop};
 /// A share of CPU is an upper bound only, and most jobs wait for something most of the time.
 const CPU_OVERCOMMIT: NonZeroU16 = NonZeroU16::new(4).expect("4 is not zero");
 
+/// Where no project is named, by the server as by its clients.
+pub(crate) const DEFAULT_PROJECT: &str = "groundrun";
+
+/// Where no region is named.
+pub(crate) const DEFAULT_REGION: &str = "us-central1";
+
+/// Percent of the machine's memory that tasks may reserve together: none at all would let nothing run.
+pub(crate) const MEMORY_SHARES: std::ops::RangeInclusive<u16> = 1..=10_000;
+
 /// The settings file. Unknown keys are refused, so that a misspelt one is noticed.
 #[derive(Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -28,6 +37,7 @@ pub(crate) struct File {
     region: Option<String>,
     network: Option<Network>,
     writable_layer: Option<WritableLayer>,
+    #[serde(default, deserialize_with = "memory_share")]
     memory_share: Option<u16>,
     cpu_overcommit: Option<NonZeroU16>,
     token_file: Option<PathBuf>,
@@ -128,13 +138,13 @@ impl Ground {
                 .project
                 .clone()
                 .or(file.project.clone())
-                .unwrap_or_else(|| "groundrun".into()),
+                .unwrap_or_else(|| DEFAULT_PROJECT.into()),
             project_number: file.project_number,
             region: args
                 .region
                 .clone()
                 .or(file.region.clone())
-                .unwrap_or_else(|| "us-central1".into()),
+                .unwrap_or_else(|| DEFAULT_REGION.into()),
             network: args.network.or(file.network).unwrap_or(Network::Host),
             writable_layer: args
                 .writable_layer
@@ -152,6 +162,16 @@ fn read(path: &Path) -> Result<File, Stop> {
         .map_err(|e| Stop::bad_input(format!("read settings file {}: {e}", path.display())))?;
     toml::from_str(&text)
         .map_err(|e| Stop::bad_input(format!("settings file {}: {e}", path.display())))
+}
+
+/// As the flag: what it refuses, the file cannot say either.
+fn memory_share<'de, D: serde::Deserializer<'de>>(from: D) -> Result<Option<u16>, D::Error> {
+    let share = u16::deserialize(from)?;
+    if MEMORY_SHARES.contains(&share) {
+        return Ok(Some(share));
+    }
+    let (least, most) = (MEMORY_SHARES.start(), MEMORY_SHARES.end());
+    Err(serde::de::Error::custom(format!("memory_share: from {least} to {most} percent")))
 }
 
 fn token(path: &Path) -> Result<String, Stop> {
@@ -188,6 +208,13 @@ mod tests {
     fn a_misspelt_key_is_refused() {
         let error = toml::from_str::<File>("projct = \"x\"\n").expect_err("a misspelt key");
         assert!(error.to_string().contains("projct"), "{error}");
+    }
+
+    #[test]
+    fn a_share_of_memory_that_lets_nothing_run_is_refused() {
+        assert!(toml::from_str::<File>("memory_share = 0\n").is_err());
+        assert_eq!(file("memory_share = 150\n").memory_share, Some(150));
+        assert_eq!(file("").memory_share, None);
     }
 
     #[test]

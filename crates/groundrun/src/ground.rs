@@ -17,7 +17,8 @@ use groundrun_image::{
     BuiltIn, BuiltInFile, Credentials, ImageService, ImageStore, Progress, Settings,
 };
 use groundrun_server::{
-    LogLine, LogPosition, Logs, Projects, Server, ServerConfig, Stream, Token, World,
+    BindError, ConfigError, LogLine, LogPosition, Logs, Projects, Server, ServerConfig, Stream,
+    Token, World,
 };
 use groundrun_shim::SpawnerHandle;
 use groundrun_store::Store;
@@ -26,7 +27,7 @@ use tokio::{sync::oneshot, task::JoinHandle};
 use crate::{
     cli::{
         self,
-        exit::{Exit, Stop, chain},
+        exit::{Stop, chain},
     },
     config::Ground,
     world,
@@ -112,7 +113,7 @@ impl Running {
             let world = World { clock: Arc::new(world::now), random: Arc::new(world::random) };
             Server::bind(config, (*store).clone(), Arc::new(Written(logs.clone())), world)
                 .await
-                .map_err(|e| failed("serve", &e))?
+                .map_err(|e| cannot_serve(&e))?
         };
         let engine = EngineConfig {
             budget,
@@ -170,14 +171,29 @@ fn failed(what: &str, error: &dyn std::error::Error) -> Stop {
     Stop::failed(format!("{what}: {}", chain(error)))
 }
 
+fn cannot_serve(error: &BindError) -> Stop {
+    let mut stop = failed("serve", error);
+    if let BindError::Listen { source, .. } = error
+        && source.kind() == io::ErrorKind::AddrInUse
+    {
+        let next = "another program listens there: pick another address with --listen, or port 0 for a free one";
+        stop.lines.push(next.to_owned());
+    }
+    stop
+}
+
 fn server_config(ground: &Ground, front: Front) -> Result<ServerConfig, Stop> {
-    let bad = |e: groundrun_server::ConfigError| Stop {
-        exit: Exit::BadInput,
-        lines: vec![e.to_string()],
+    let bad = |e: ConfigError| {
+        let mut stop = Stop::bad_input(&e);
+        if matches!(e, ConfigError::OpenToOthers(_)) {
+            stop.lines
+                .push("write a token into a file, and name that with --token-file".to_owned());
+        }
+        stop
     };
     let mut config = ServerConfig::new(front.listen, &ground.project, &ground.region);
     if !front.listen.ip().is_loopback() && front.token.is_none() {
-        return Err(bad(groundrun_server::ConfigError::OpenToOthers(front.listen)));
+        return Err(bad(ConfigError::OpenToOthers(front.listen)));
     }
     config.token = front.token.as_deref().map(Token::new).transpose().map_err(bad)?;
     config.public_names = front.public_names.into_iter().collect();

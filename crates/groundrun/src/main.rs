@@ -16,6 +16,7 @@ mod config;
 mod document;
 mod follow;
 mod ground;
+mod progress;
 mod serve;
 mod show;
 mod world;

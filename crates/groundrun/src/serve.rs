@@ -1,5 +1,7 @@
 //! `groundrun serve`.
 
+use std::io::{IsTerminal, stderr};
+
 use groundrun_shim::SpawnerHandle;
 use tokio::signal::unix::{SignalKind, signal};
 
@@ -9,7 +11,7 @@ use crate::{
         exit::{Exit, Stop},
         output::print,
     },
-    config::Config,
+    config::{Config, DEFAULT_PROJECT, DEFAULT_REGION, Ground},
     ground::{Front, Running},
     world,
 };
@@ -29,6 +31,10 @@ pub(crate) fn main(args: &ServeArgs, spawner: SpawnerHandle) -> Result<Exit, Sto
         };
         let running = Running::start(&config.ground, front, spawner).await?;
         print(&format!("groundrun serves {}\n", running.url()))?;
+        let person = stderr().is_terminal();
+        if person {
+            eprintln!("{}", next_steps(&running.url(), &config));
+        }
         let told = async {
             tokio::select! {
                 _ = terminate.recv() => {}
@@ -40,6 +46,9 @@ pub(crate) fn main(args: &ServeArgs, spawner: SpawnerHandle) -> Result<Exit, Sto
             () = running.engine_ended() => false,
         };
         tracing::info!("stopping; running tasks go on");
+        if person {
+            eprintln!("stopping: tasks that run go on, and the next server on this data directory finds them");
+        }
         running.stop().await;
         if works {
             Ok(Exit::Succeeded)
@@ -47,4 +56,41 @@ pub(crate) fn main(args: &ServeArgs, spawner: SpawnerHandle) -> Result<Exit, Sto
             Err(Stop::failed("the engine ended; start the server again"))
         }
     })
+}
+
+/// What a person types in another shell. The port is the one that was picked.
+fn next_steps(url: &str, config: &Config) -> String {
+    let Ground { project, region, .. } = &config.ground;
+    let mut flags = format!("--url {url}");
+    for (flag, value, default) in
+        [("project", project, DEFAULT_PROJECT), ("region", region, DEFAULT_REGION)]
+    {
+        if value != default {
+            flags.push_str(&format!(" --{flag} {value}"));
+        }
+    }
+    if config.token.is_some() {
+        flags.push_str(" --token-file FILE");
+    }
+    format!(
+        "point gcloud and groundrun's own verbs here, in another shell:  eval \"$(groundrun env {flags})\""
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{cli::ServeArgs, config::Surroundings};
+
+    #[test]
+    fn the_next_step_names_what_is_not_the_default() {
+        let root = Surroundings { root: true, home: None };
+        let mut args = ServeArgs::default();
+        let said = |args: &ServeArgs| {
+            next_steps("http://127.0.0.1:9", &Config::load(args, &root).expect("loads"))
+        };
+        assert!(said(&args).contains("$(groundrun env --url http://127.0.0.1:9)"));
+        args.ground.project = Some("demo".into());
+        assert!(said(&args).contains("--url http://127.0.0.1:9 --project demo)"));
+    }
 }

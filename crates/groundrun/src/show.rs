@@ -1,17 +1,11 @@
 //! What `run` shows: lines of tasks on standard output, progress and the summary on standard error.
 
-use std::{
-    io::{IsTerminal, stderr},
-    time::Duration,
-};
-
 use groundrun_core::{
     outcome,
     record::{Attempt, Ending, Execution, ImagesState},
 };
 use groundrun_host::Stream;
-use groundrun_image::Progress;
-use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use groundrun_image::Progress as Import;
 use jiff::Timestamp;
 use serde_json::{Value, json};
 
@@ -21,10 +15,8 @@ use crate::{
         output::{print, table},
     },
     follow::Look,
+    progress::{Progress, Stand},
 };
-
-/// Between two plain progress lines when standard error is no terminal: a log file wants few.
-const PLAIN_EVERY: Duration = Duration::from_secs(1);
 
 /// Rows of the summary; a failure of thousands of tasks has the same few reasons.
 const ROWS_MAX: usize = 50;
@@ -32,29 +24,22 @@ const ROWS_MAX: usize = 50;
 pub(crate) struct Show {
     name: String,
     json: bool,
-    bar: Option<ProgressBar>,
-    last_plain: Option<(Timestamp, String)>,
+    progress: Progress,
     failures: Vec<[String; 3]>,
     failed_attempts: usize,
 }
 
 impl Show {
     pub(crate) fn new(name: String, json: bool) -> Self {
-        let bar = (!json && stderr().is_terminal()).then(|| {
-            let bar = ProgressBar::with_draw_target(Some(0), ProgressDrawTarget::stderr());
-            let style = ProgressStyle::with_template("{bar:30} {pos}/{len} done, {msg}, {elapsed}");
-            bar.set_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()));
-            bar.enable_steady_tick(Duration::from_millis(200));
-            bar
-        });
-        Self { name, json, bar, last_plain: None, failures: Vec::new(), failed_attempts: 0 }
+        let progress = if json { Progress::Silent } else { Progress::of_terminal() };
+        Self { name, json, progress, failures: Vec::new(), failed_attempts: 0 }
     }
 
     /// New lines, new ends, new progress.
     pub(crate) fn look(
         &mut self,
         look: &Look,
-        import: Option<Progress>,
+        import: Option<Import>,
         now: Timestamp,
     ) -> Result<(), Stop> {
         let mut text = String::new();
@@ -78,12 +63,9 @@ impl Show {
             self.ended(attempt, &mut text);
         }
         if !text.is_empty() {
-            match &self.bar {
-                Some(bar) => bar.suspend(|| print(&text))?,
-                None => print(&text)?,
-            }
+            self.progress.aside(|| print(&text))?;
         }
-        self.progress(&look.execution, import, now);
+        self.progress.show(&stand(&look.execution, import), look.execution.created, now);
         Ok(())
     }
 
@@ -109,76 +91,19 @@ impl Show {
         }
     }
 
-    fn progress(&mut self, execution: &Execution, import: Option<Progress>, now: Timestamp) {
-        let counters = execution.state.counters;
-        let done = u64::from(counters.succeeded + counters.failed + counters.cancelled);
-        let all = u64::try_from(execution.spec.task_count.unwrap_or(1)).unwrap_or(1);
-        let mut message = format!("{} running, {} retried", counters.running, counters.retried);
-        if counters.failed > 0 {
-            message.push_str(&format!(", {} failed", counters.failed));
-        }
-        match (&execution.state.images, import) {
-            (ImagesState::Retrying { message: why, .. }, _) => {
-                message.push_str(&format!(" ({why})"))
-            }
-            (ImagesState::Importing, Some(Progress { done, total })) if total > 0 => {
-                message.push_str(&format!(
-                    " (importing the image: {} of {} MiB)",
-                    done >> 20,
-                    total >> 20
-                ));
-            }
-            (ImagesState::Importing, _) => message.push_str(" (importing the image)"),
-            (ImagesState::Imported { .. }, _) => {}
-        }
-        if let Some(waiting) = &execution.state.waiting_for {
-            message.push_str(&format!(" ({waiting})"));
-        }
-        if self.json {
-            return;
-        }
-        if let Some(bar) = &self.bar {
-            bar.set_length(all);
-            bar.set_position(done);
-            bar.set_message(message);
-            return;
-        }
-        let line = format!("{done}/{all} done, {message}");
-        let due = match &self.last_plain {
-            None => true,
-            Some((at, last)) => {
-                *last != line
-                    && (now.duration_since(*at)
-                        >= jiff::SignedDuration::try_from(PLAIN_EVERY).unwrap_or_default()
-                        || done == all)
-            }
-        };
-        if due {
-            let elapsed = now.duration_since(execution.created);
-            eprintln!("{line}, {:.1}s", elapsed.as_secs_f64());
-            self.last_plain = Some((now, line));
-        }
-    }
-
     pub(crate) fn stopping(&self) {
-        let say = || eprintln!("stopping the tasks: SIGTERM now, SIGKILL in 10 seconds");
-        match &self.bar {
-            Some(bar) => bar.suspend(say),
-            None => say(),
-        }
+        self.progress.aside(|| eprintln!("stopping the tasks: SIGTERM now, SIGKILL in 10 seconds"));
     }
 
     /// The summary: every failed attempt with its reason, and how it came out.
     pub(crate) fn end(&mut self, object: &Value, execution: &Execution) -> Result<(), Stop> {
-        if let Some(bar) = &self.bar {
-            bar.finish();
-        }
+        self.progress.end();
         if self.json {
             return print(&format!("{}\n", json!({"event": "completed", "execution": object})));
         }
         if !self.failures.is_empty() {
             eprint!(
-                "\n{}",
+                "\nattempts that failed:\n{}",
                 table(["TASK", "ATTEMPT", "REASON"], std::mem::take(&mut self.failures))
             );
             if self.failed_attempts > ROWS_MAX {
@@ -192,6 +117,30 @@ impl Show {
             self.name, counters.succeeded, counters.failed, counters.cancelled, counters.retried
         );
         Ok(())
+    }
+}
+
+/// Where it stands, and what it waits for.
+fn stand(execution: &Execution, import: Option<Import>) -> Stand {
+    let counters = execution.state.counters;
+    let waits_for = match (&execution.state.images, import) {
+        (ImagesState::Retrying { message, .. }, _) => Some(message.clone()),
+        (ImagesState::Importing, Some(Import { done, total })) if total > 0 => {
+            Some(format!("importing the image: {} of {} MiB", done >> 20, total >> 20))
+        }
+        (ImagesState::Importing, _) => Some("importing the image".to_owned()),
+        (ImagesState::Imported { .. }, _) => {
+            execution.state.waiting_for.as_ref().map(|why| format!("waiting for {why}"))
+        }
+    };
+    Stand {
+        all: u64::try_from(execution.spec.task_count.unwrap_or(1)).unwrap_or(1),
+        succeeded: counters.succeeded.into(),
+        failed: counters.failed.into(),
+        cancelled: counters.cancelled.into(),
+        running: counters.running.into(),
+        retried: counters.retried.into(),
+        waits_for,
     }
 }
 

@@ -1,5 +1,7 @@
 //! Parsers of flag values, spelled as gcloud spells them.
 
+use std::net::SocketAddr;
+
 /// `10m`, `90s`, `1h30m`, `600`: seconds.
 pub(crate) fn seconds(text: &str) -> Result<i32, String> {
     let wrong = || format!("{text:?} is not a duration such as 90s, 10m or 1h30m");
@@ -28,6 +30,17 @@ pub(crate) fn seconds(text: &str) -> Result<i32, String> {
         return Err(wrong());
     }
     i32::try_from(total).map_err(|_| wrong())
+}
+
+/// `127.0.0.1:8080`, `[::1]:0`; `localhost` is the first of its names.
+pub(crate) fn address(text: &str) -> Result<SocketAddr, String> {
+    let numbers = match text.strip_prefix("localhost:") {
+        Some(port) => format!("127.0.0.1:{port}"),
+        None => text.to_owned(),
+    };
+    numbers
+        .parse()
+        .map_err(|_| "expected an IP address and a port, such as 127.0.0.1:8080".to_owned())
 }
 
 /// A list as gcloud writes it: `a,b`, or `^;^a,b;c` with a separator of one's own.
@@ -63,6 +76,15 @@ mod tests {
         }
         for text in ["", "0", "-5", "m", "10x", "5m3", "99999999999h"] {
             assert!(seconds(text).is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn an_address_is_a_number_and_a_port() {
+        assert_eq!(address("127.0.0.1:80"), Ok(([127, 0, 0, 1], 80).into()));
+        assert_eq!(address("localhost:80"), Ok(([127, 0, 0, 1], 80).into()));
+        for text in ["localhost", "8080", "example.com:80", "127.0.0.1:port"] {
+            assert!(address(text).is_err_and(|e| e.contains("127.0.0.1:8080")), "{text}");
         }
     }
 

@@ -8,9 +8,15 @@ use serde_json::Value;
 use super::{
     OutputArgs, ServerArgs,
     exit::{Exit, Stop},
-    output::{condition, number, print, print_json, seconds, table, text, word},
+    output::{
+        condition, listing, none_here, number, print, print_json, reason, seconds, table, text,
+    },
 };
-use crate::client::Client;
+use crate::{
+    client::Client,
+    progress::{Progress, Stand},
+    world,
+};
 
 /// Between two looks at an execution that runs: often enough for a person, and rare enough for a server.
 const LOOK_EVERY: Duration = Duration::from_millis(250);
@@ -64,6 +70,8 @@ pub(crate) async fn main(verb: ExecutionsVerb) -> Result<Exit, Stop> {
             let rows = Client::new(&server)?.executions(job.as_deref(), limit).await?;
             if output.json {
                 print_json(&Value::Array(rows))?;
+            } else if rows.is_empty() {
+                none_here("executions", &server);
             } else {
                 print(&list(&rows))?;
             }
@@ -83,7 +91,7 @@ pub(crate) async fn main(verb: ExecutionsVerb) -> Result<Exit, Stop> {
                 print(&format!("execution {execution} is being cancelled\n"))?;
                 return Ok(Exit::Succeeded);
             }
-            let object = wait_for_completion(&client, &execution).await?;
+            let object = wait_for_completion(&client, &execution, Progress::of_terminal()).await?;
             print(&format!("execution {execution}: {}\n", condition(&object, "Completed").1))?;
         }
         ExecutionsVerb::Delete { execution, server } => {
@@ -95,14 +103,41 @@ pub(crate) async fn main(verb: ExecutionsVerb) -> Result<Exit, Stop> {
 }
 
 /// Looks until `Completed` is True or False. As long as the execution itself takes: attempts have timeouts.
-pub(crate) async fn wait_for_completion(client: &Client, name: &str) -> Result<Value, Stop> {
+pub(crate) async fn wait_for_completion(
+    client: &Client,
+    name: &str,
+    mut progress: Progress,
+) -> Result<Value, Stop> {
     let mut look = tokio::time::interval(LOOK_EVERY);
     loop {
         look.tick().await;
         let execution = client.execution_json(name).await?;
+        let now = world::now();
+        let created = text(&execution, &["metadata", "creationTimestamp"]).parse().unwrap_or(now);
+        progress.show(&stand(&execution), created, now);
         if condition(&execution, "Completed").0 != "Unknown" {
+            progress.end();
             return Ok(execution);
         }
+    }
+}
+
+/// Where it stands, and what it waits for: the first condition that is not settled and says why.
+fn stand(execution: &Value) -> Stand {
+    let status = |key| u64::try_from(number(execution, &["status", key])).unwrap_or_default();
+    let waits_for = ["ContainerReady", "ResourcesAvailable", "Started"]
+        .map(|kind| condition(execution, kind))
+        .into_iter()
+        .find(|(status, message)| *status == "Unknown" && !message.is_empty())
+        .map(|(_, message)| message.to_owned());
+    Stand {
+        all: u64::try_from(number(execution, &["spec", "taskCount"])).unwrap_or_default(),
+        succeeded: status("succeededCount"),
+        failed: status("failedCount"),
+        cancelled: status("cancelledCount"),
+        running: status("runningCount"),
+        retried: status("retriedCount"),
+        waits_for,
     }
 }
 
@@ -113,52 +148,120 @@ pub(crate) fn completed(execution: &Value) -> Exit {
 
 fn list(rows: &[Value]) -> String {
     table(
-        ["EXECUTION", "JOB", "STATE", "RUNNING", "DONE", "CREATED"],
+        ["EXECUTION", "JOB", "STATE", "TASKS", "RUNNING", "SUCCEEDED", "FAILED", "CREATED"],
         rows.iter().map(|row| {
+            let status = |key| number(row, &["status", key]).to_string();
             [
                 text(row, &["metadata", "name"]).to_owned(),
-                row["metadata"]["labels"]["run.googleapis.com/job"]
-                    .as_str()
-                    .unwrap_or_default()
-                    .to_owned(),
+                label(row, "run.googleapis.com/job").to_owned(),
                 state(row).to_owned(),
-                number(row, &["status", "runningCount"]).to_string(),
-                format!(
-                    "{}/{}",
-                    number(row, &["status", "succeededCount"]),
-                    number(row, &["spec", "taskCount"])
-                ),
+                number(row, &["spec", "taskCount"]).to_string(),
+                status("runningCount"),
+                status("succeededCount"),
+                status("failedCount"),
                 seconds(text(row, &["metadata", "creationTimestamp"])),
             ]
         }),
     )
 }
 
+fn label<'v>(row: &'v Value, key: &str) -> &'v str {
+    row["metadata"]["labels"][key].as_str().unwrap_or_default()
+}
+
+/// One word for where it is.
 fn state(row: &Value) -> &'static str {
-    word(condition(row, "Completed").0, "succeeded", "failed", "running")
+    match condition(row, "Completed").0 {
+        "True" => "succeeded",
+        "False" if reason(row, "Completed") == "Cancelled" => "cancelled",
+        "False" => "failed",
+        _ if !label(row, "run.googleapis.com/cancelTime").is_empty() => "cancelling",
+        _ if text(row, &["status", "startTime"]).is_empty() => "waiting",
+        _ => "running",
+    }
 }
 
 fn describe(row: &Value) -> String {
-    let mut out = format!(
-        "Execution  {}\nState      {}\nTasks      {}\nCreated    {}\nCompleted  {}\nCounts     running {}, succeeded {}, failed {}, cancelled {}, retried {}\n",
-        text(row, &["metadata", "name"]),
-        state(row),
-        number(row, &["spec", "taskCount"]),
-        seconds(text(row, &["metadata", "creationTimestamp"])),
-        seconds(text(row, &["status", "completionTime"])),
-        number(row, &["status", "runningCount"]),
-        number(row, &["status", "succeededCount"]),
-        number(row, &["status", "failedCount"]),
-        number(row, &["status", "cancelledCount"]),
-        number(row, &["status", "retriedCount"]),
-    );
-    for c in row["status"]["conditions"].as_array().into_iter().flatten() {
-        out.push_str(&format!(
-            "{:<20}{:<9}{}\n",
-            text(c, &["type"]),
-            text(c, &["status"]),
-            text(c, &["message"])
-        ));
-    }
+    let status = |key| number(row, &["status", key]);
+    let name = text(row, &["metadata", "name"]);
+    let mut out = listing(&[
+        ("Execution", name.to_owned()),
+        ("Job", label(row, "run.googleapis.com/job").to_owned()),
+        ("State", state(row).to_owned()),
+        ("Tasks", number(row, &["spec", "taskCount"]).to_string()),
+        (
+            "Counts",
+            format!(
+                "running {}, succeeded {}, failed {}, cancelled {}, retried {}",
+                status("runningCount"),
+                status("succeededCount"),
+                status("failedCount"),
+                status("cancelledCount"),
+                status("retriedCount")
+            ),
+        ),
+        ("Created", seconds(text(row, &["metadata", "creationTimestamp"]))),
+        ("Started", seconds(text(row, &["status", "startTime"]))),
+        ("Completed", seconds(text(row, &["status", "completionTime"]))),
+        ("Logs", format!("groundrun logs {name}")),
+    ]);
+    out.push('\n');
+    out.push_str(&conditions(row));
     out
+}
+
+/// The conditions of an execution or a task, as a table.
+pub(crate) fn conditions(object: &Value) -> String {
+    table(
+        ["CONDITION", "STATUS", "REASON", "MESSAGE"],
+        object["status"]["conditions"]
+            .as_array()
+            .into_iter()
+            .flatten()
+            .map(|c| ["type", "status", "reason", "message"].map(|key| text(c, &[key]).to_owned())),
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn row(completed: Value, rest: Value) -> Value {
+        let mut row = json!({"status": {"conditions": [completed]}, "metadata": {}});
+        for (key, value) in rest.as_object().into_iter().flatten() {
+            row[key.as_str()] = value.clone();
+        }
+        row
+    }
+
+    #[test]
+    fn an_execution_is_in_one_of_six_states() {
+        let completed = |status: &str, reason: &str| json!({"type": "Completed", "status": status, "reason": reason});
+        assert_eq!(state(&row(completed("True", ""), json!({}))), "succeeded");
+        assert_eq!(state(&row(completed("False", "Cancelled"), json!({}))), "cancelled");
+        assert_eq!(state(&row(completed("False", "NonZeroExitCode"), json!({}))), "failed");
+        assert_eq!(state(&row(completed("Unknown", ""), json!({}))), "waiting");
+        let cancel = json!({"metadata": {"labels": {"run.googleapis.com/cancelTime": "now"}}});
+        assert_eq!(state(&row(completed("Unknown", ""), cancel)), "cancelling");
+        let mut running = row(completed("Unknown", ""), json!({}));
+        running["status"]["startTime"] = "2026-11-24T07:46:48Z".into();
+        assert_eq!(state(&running), "running");
+    }
+
+    #[test]
+    fn what_waits_says_for_what() {
+        let mut execution = row(
+            json!({"type": "Completed", "status": "Unknown"}),
+            json!({"spec": {"taskCount": 3}}),
+        );
+        assert_eq!(stand(&execution), Stand { all: 3, ..Stand::default() });
+        execution["status"]["conditions"] = json!([
+            {"type": "Completed", "status": "Unknown", "message": "not this one"},
+            {"type": "ResourcesAvailable", "status": "Unknown", "message": "Waiting for cpu."},
+            {"type": "ContainerReady", "status": "True", "message": "Imported container image."},
+        ]);
+        assert_eq!(stand(&execution).waits_for.as_deref(), Some("Waiting for cpu."));
+    }
 }

@@ -3,7 +3,7 @@
 //! gcloud puts the region in front of every host name, so a plain `localhost` override cannot work. It is given a
 //! name that exists nowhere and the server as its HTTP proxy: the server then gets absolute-form requests.
 
-use std::os::unix::process::CommandExt;
+use std::{os::unix::process::CommandExt, path::Path};
 
 use clap::Args;
 
@@ -12,9 +12,12 @@ use super::{
     exit::{Exit, Stop},
     output::print,
 };
+use crate::client::Client;
 
 /// The host name that gcloud is told; the proxy setting sends it to us.
 pub(crate) use groundrun_server::PROXY_NAME;
+
+const TOKEN_FILE: &str = "GROUNDRUN_TOKEN_FILE";
 
 #[derive(Args, Debug)]
 pub(crate) struct EnvArgs {
@@ -55,39 +58,54 @@ fn variables(server: &ServerArgs) -> Result<Vec<(&'static str, String)>, Stop> {
         ("CLOUDSDK_CORE_SHOULD_PROMPT_TO_ENABLE_API", "false".to_owned()),
     ];
     variables.push(match &server.token_file {
-        Some(file) => {
-            let file = std::path::absolute(file)
-                .map_err(|e| Stop::bad_input(format!("--token-file {}: {e}", file.display())))?;
-            ("CLOUDSDK_AUTH_ACCESS_TOKEN_FILE", file.display().to_string())
-        }
+        Some(file) => ("CLOUDSDK_AUTH_ACCESS_TOKEN_FILE", absolute(file)?),
         None => ("CLOUDSDK_AUTH_DISABLE_CREDENTIALS", "true".to_owned()),
     });
     Ok(variables)
 }
 
+/// The same server for our own client verbs, in the variables that stand for their flags.
+fn own_variables(server: &ServerArgs) -> Result<Vec<(&'static str, String)>, Stop> {
+    let mut variables = vec![
+        ("GROUNDRUN_URL", server.url.clone()),
+        ("GROUNDRUN_PROJECT", server.project.clone()),
+        ("GROUNDRUN_REGION", server.region.clone()),
+    ];
+    if let Some(file) = &server.token_file {
+        variables.push((TOKEN_FILE, absolute(file)?));
+    }
+    Ok(variables)
+}
+
+fn absolute(file: &Path) -> Result<String, Stop> {
+    std::path::absolute(file)
+        .map(|file| file.display().to_string())
+        .map_err(|e| Stop::bad_input(format!("--token-file {}: {e}", file.display())))
+}
+
 pub(crate) fn env(args: &EnvArgs) -> Result<Exit, Stop> {
+    let mut variables = variables(&args.server)?;
+    variables.extend(own_variables(&args.server)?);
     let lines: String = if args.unset {
-        let mut names: Vec<&str> =
-            variables(&args.server)?.into_iter().map(|(name, _)| name).collect();
-        names.retain(|name| !name.starts_with("CLOUDSDK_AUTH_"));
+        let mut names: Vec<&str> = variables.into_iter().map(|(name, _)| name).collect();
+        // Whichever of these was set.
+        names.retain(|name| !name.starts_with("CLOUDSDK_AUTH_") && *name != TOKEN_FILE);
         names.extend(["CLOUDSDK_AUTH_ACCESS_TOKEN_FILE", "CLOUDSDK_AUTH_DISABLE_CREDENTIALS"]);
+        names.push(TOKEN_FILE);
         names.iter().map(|name| format!("unset {name}\n")).collect()
     } else {
-        variables(&args.server)?
-            .iter()
-            .map(|(name, value)| format!("export {name}={}\n", quoted(value)))
-            .collect()
+        variables.iter().map(|(name, value)| format!("export {name}={}\n", quoted(value))).collect()
     };
     print(&lines)?;
     Ok(Exit::Succeeded)
 }
 
-/// Becomes gcloud.
+/// Becomes gcloud, once the server is seen: gcloud itself would try for half a minute and then call that a crash.
 pub(crate) fn gcloud(args: &GcloudArgs) -> Result<Exit, Stop> {
-    let error = std::process::Command::new("gcloud")
-        .args(&args.arguments)
-        .envs(variables(&args.server)?)
-        .exec();
+    let variables = variables(&args.server)?;
+    let client = Client::new(&args.server)?;
+    crate::runtime()?.block_on(client.answers())?;
+    let error = std::process::Command::new("gcloud").args(&args.arguments).envs(variables).exec();
     Err(Stop::failed(format!("run gcloud: {error}; it is part of the Google Cloud SDK")))
 }
 
@@ -125,6 +143,13 @@ mod tests {
                 format!("http://{PROXY_NAME}/")
             ))
         );
+    }
+
+    #[test]
+    fn our_own_verbs_are_given_the_same_server() {
+        let variables = own_variables(&server("http://127.0.0.1:9")).expect("a good address");
+        assert!(variables.contains(&("GROUNDRUN_URL", "http://127.0.0.1:9".into())));
+        assert!(variables.contains(&("GROUNDRUN_PROJECT", "demo".into())));
     }
 
     #[test]

@@ -10,9 +10,11 @@ use super::{
     OutputArgs, ServerArgs, args,
     executions::{completed, wait_for_completion},
     exit::{Exit, Stop},
-    output::{condition, number, print, print_json, seconds, table, text, word},
+    output::{
+        condition, listing, none_here, number, print, print_json, seconds, table, text, word,
+    },
 };
-use crate::{client::Client, document};
+use crate::{client::Client, document, progress::Progress};
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum JobsVerb {
@@ -129,6 +131,8 @@ pub(crate) async fn main(verb: JobsVerb) -> Result<Exit, Stop> {
             let jobs = Client::new(&server)?.jobs(limit).await?;
             if output.json {
                 print_json(&Value::Array(jobs))?;
+            } else if jobs.is_empty() {
+                none_here("jobs", &server);
             } else {
                 print(&list(&jobs))?;
             }
@@ -148,11 +152,15 @@ pub(crate) async fn main(verb: JobsVerb) -> Result<Exit, Stop> {
                 print_json(&job)?;
             } else {
                 let (status, message) = condition(&job, "Ready");
-                print(&format!(
-                    "job {} {} {message}\n",
-                    document.name,
-                    word(status, "is ready", "is NOT ready:", "is being checked")
-                ))?;
+                let name = &document.name;
+                let (what, next) = match status {
+                    "True" => {
+                        ("is ready", format!("; execute it with: groundrun jobs execute {name}"))
+                    }
+                    "False" => ("is NOT ready: ", message.to_owned()),
+                    _ => ("is being checked", format!("; see: groundrun jobs describe {name}")),
+                };
+                print(&format!("job {name} {what}{next}\n"))?;
             }
         }
         JobsVerb::Execute(args) => return execute(args).await,
@@ -178,13 +186,23 @@ async fn execute(args: ExecuteArgs) -> Result<Exit, Stop> {
         }
         return Ok(Exit::Succeeded);
     }
-    let execution = wait_for_completion(&client, &name).await?;
+    let progress = if args.output.json {
+        Progress::Silent
+    } else {
+        eprintln!("execution {name} is accepted");
+        Progress::of_terminal()
+    };
+    let execution = wait_for_completion(&client, &name, progress).await?;
+    let exit = completed(&execution);
     if args.output.json {
         print_json(&execution)?;
     } else {
         print(&format!("execution {name}: {}\n", condition(&execution, "Completed").1))?;
+        if exit != Exit::Succeeded {
+            eprintln!("see: groundrun tasks list {name} --state failed, groundrun logs {name}");
+        }
     }
-    Ok(completed(&execution))
+    Ok(exit)
 }
 
 fn list(jobs: &[Value]) -> String {
@@ -197,7 +215,7 @@ fn list(jobs: &[Value]) -> String {
                 word(condition(job, "Ready").0, "yes", "no", "checking").to_owned(),
                 number(job, &["status", "executionCount"]).to_string(),
                 text(latest, &["name"]).to_owned(),
-                text(latest, &["completionStatus"]).trim_start_matches("EXECUTION_").to_lowercase(),
+                outcome(latest),
                 seconds(text(job, &["metadata", "creationTimestamp"])),
             ]
         }),
@@ -208,28 +226,51 @@ fn describe(job: &Value) -> String {
     let (status, message) = condition(job, "Ready");
     let template = &job["spec"]["template"]["spec"];
     let task = &template["template"]["spec"];
-    let mut out = format!(
-        "Job          {}\nRegion       {}\nReady        {} {message}\nGeneration   {}\nExecutions   {}\nTasks        {}\nParallelism  {}\nMax retries  {}\nTimeout      {}s\n",
-        text(job, &["metadata", "name"]),
-        job["metadata"]["labels"]["cloud.googleapis.com/location"].as_str().unwrap_or_default(),
-        word(status, "yes", "no", "checking"),
-        number(job, &["metadata", "generation"]),
-        number(job, &["status", "executionCount"]),
-        number(template, &["taskCount"]).max(1),
-        match number(template, &["parallelism"]) {
-            0 => "no limit".to_owned(),
-            n => n.to_string(),
-        },
-        number(task, &["maxRetries"]),
-        text(task, &["timeoutSeconds"]),
-    );
+    let latest = &job["status"]["latestCreatedExecution"];
+    let mut rows = vec![
+        ("Job", text(job, &["metadata", "name"]).to_owned()),
+        ("Region", text(&job["metadata"]["labels"], &["cloud.googleapis.com/location"]).to_owned()),
+        ("Ready", format!("{} {message}", word(status, "yes", "no", "checking"))),
+        ("Generation", number(job, &["metadata", "generation"]).to_string()),
+        ("Executions", number(job, &["status", "executionCount"]).to_string()),
+        ("Latest", format!("{} {}", text(latest, &["name"]), outcome(latest)).trim().to_owned()),
+        ("Tasks", number(template, &["taskCount"]).max(1).to_string()),
+        (
+            "Parallelism",
+            match number(template, &["parallelism"]) {
+                0 => "no limit".to_owned(),
+                n => n.to_string(),
+            },
+        ),
+        ("Max retries", number(task, &["maxRetries"]).to_string()),
+        ("Timeout", format!("{}s", text(task, &["timeoutSeconds"]))),
+    ];
     for container in task["containers"].as_array().into_iter().flatten() {
-        out.push_str(&format!(
-            "Image        {}\nLimits       cpu {}, memory {}\n",
-            text(container, &["image"]),
-            text(container, &["resources", "limits", "cpu"]),
-            text(container, &["resources", "limits", "memory"]),
-        ));
+        let limit = |key| text(container, &["resources", "limits", key]);
+        rows.extend([
+            ("Image", text(container, &["image"]).to_owned()),
+            ("Command", words(&container["command"])),
+            ("Args", words(&container["args"])),
+            ("Environment", variables(&container["env"])),
+            ("Limits", format!("cpu {}, memory {}", limit("cpu"), limit("memory"))),
+        ]);
     }
-    out
+    listing(&rows)
+}
+
+/// `EXECUTION_SUCCEEDED` as `succeeded`.
+fn outcome(latest: &Value) -> String {
+    text(latest, &["completionStatus"]).trim_start_matches("EXECUTION_").to_lowercase()
+}
+
+/// A list of strings as JSON: it shows where one ends and the next begins.
+fn words(list: &Value) -> String {
+    if list.is_array() { list.to_string() } else { String::new() }
+}
+
+fn variables(env: &Value) -> String {
+    let pairs = env.as_array().into_iter().flatten();
+    let pairs: Vec<String> =
+        pairs.map(|v| format!("{}={}", text(v, &["name"]), text(v, &["value"]))).collect();
+    pairs.join(", ")
 }

@@ -45,10 +45,31 @@ pub(crate) async fn main(args: LogsArgs) -> Result<Exit, Stop> {
     if !args.follow {
         let mut entries = read(&client, &args, "timestamp desc", None, args.limit).await?;
         entries.reverse();
+        if entries.is_empty() {
+            subject(&client, &args).await?;
+            eprintln!("no lines yet");
+        }
         show(&entries, args.output)?;
         return Ok(Exit::Succeeded);
     }
+    subject(&client, &args).await?;
     follow(&client, &args).await
+}
+
+/// Whether there is what the lines are asked of: a filter that selects nothing is no error of the API.
+async fn subject(client: &Client, args: &LogsArgs) -> Result<(), Stop> {
+    let name = &args.name;
+    if args.job {
+        client.job(name).await?;
+        return Ok(());
+    }
+    let Err(error) = client.execution_json(name).await else { return Ok(()) };
+    let mut stop = Stop::from(error);
+    if client.job(name).await.is_ok() {
+        stop.lines.truncate(1);
+        stop.lines.push(format!("{name} is a job: groundrun logs --job {name}"));
+    }
+    Err(stop)
 }
 
 /// Reads in order of time from the last time seen; entries of that very time are told apart by their insertId.

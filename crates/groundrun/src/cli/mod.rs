@@ -4,6 +4,8 @@ use std::{net::SocketAddr, num::NonZeroU16, path::PathBuf};
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
+use crate::config::{DEFAULT_PROJECT, DEFAULT_REGION};
+
 pub(crate) mod args;
 pub(crate) mod executions;
 pub(crate) mod exit;
@@ -76,7 +78,7 @@ pub(crate) struct ServeArgs {
     pub(crate) config: Option<PathBuf>,
 
     /// Address to listen on; port 0 picks a free one [default: 127.0.0.1:8080].
-    #[arg(long, env = "GROUNDRUN_LISTEN", value_name = "ADDRESS")]
+    #[arg(long, env = "GROUNDRUN_LISTEN", value_name = "ADDRESS", value_parser = args::address)]
     pub(crate) listen: Option<SocketAddr>,
 
     #[command(flatten)]
@@ -159,11 +161,11 @@ pub(crate) struct ServerArgs {
     pub(crate) url: String,
 
     /// Project id.
-    #[arg(long, env = "GROUNDRUN_PROJECT", default_value = "groundrun", value_name = "ID")]
+    #[arg(long, env = "GROUNDRUN_PROJECT", default_value = DEFAULT_PROJECT, value_name = "ID")]
     pub(crate) project: String,
 
     /// Region.
-    #[arg(long, env = "GROUNDRUN_REGION", default_value = "us-central1", value_name = "REGION")]
+    #[arg(long, env = "GROUNDRUN_REGION", default_value = DEFAULT_REGION, value_name = "REGION")]
     pub(crate) region: String,
 
     /// File with the bearer token of the server.

@@ -62,6 +62,30 @@ pub(crate) fn condition<'v>(object: &'v Value, kind: &str) -> (&'v str, &'v str)
         .unwrap_or(("Unknown", ""))
 }
 
+/// Reason of the condition of that type, or nothing.
+pub(crate) fn reason<'v>(object: &'v Value, kind: &str) -> &'v str {
+    object["status"]["conditions"]
+        .as_array()
+        .into_iter()
+        .flatten()
+        .find(|c| c["type"] == kind)
+        .map(|c| text(c, &["reason"]))
+        .unwrap_or_default()
+}
+
+/// Said beside an empty table, on standard error.
+pub(crate) fn none_here(what: &str, server: &super::ServerArgs) {
+    let super::ServerArgs { url, project, region, .. } = server;
+    eprintln!("no {what} in project {project}, region {region}, at {url}");
+}
+
+/// Lines of `name  value`, the values below each other; those without a value are left out.
+pub(crate) fn listing(rows: &[(&str, String)]) -> String {
+    let rows = || rows.iter().filter(|(_, value)| !value.is_empty());
+    let width = rows().map(|(name, _)| name.len()).max().unwrap_or_default();
+    rows().map(|(name, value)| format!("{name:width$}  {}\n", value.trim_end())).collect()
+}
+
 /// A word for a condition's status.
 pub(crate) fn word(
     status: &str,
@@ -79,4 +103,15 @@ pub(crate) fn word(
 /// `2026-11-24T07:46:48.123456Z` as `2026-11-24 07:46:48`.
 pub(crate) fn seconds(timestamp: &str) -> String {
     timestamp.get(..19).unwrap_or(timestamp).replace('T', " ")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_listing_is_aligned_and_leaves_out_what_is_not_there() {
+        let rows = [("Job", "a".to_owned()), ("Gone", String::new()), ("Region", "b ".to_owned())];
+        assert_eq!(listing(&rows), "Job     a\nRegion  b\n");
+    }
 }
