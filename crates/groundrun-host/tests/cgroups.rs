@@ -113,7 +113,8 @@ fn nobody_else_is_killed() {
     let lab = Lab::new();
     lab.make(id(0));
     lab.make(id(1));
-    let (mut inside, mut other) = (shell("sleep 300"), shell("read end; exit 3"));
+    // `exec`: a child that the shell made before it was put there would be outside.
+    let (mut inside, mut other) = (shell("exec sleep 300"), shell("read end; exit 3"));
     lab.put(id(0), &inside);
     lab.put(id(1), &other);
     lab.cgroups.kill(id(0), BOUND).expect("it is emptied");
