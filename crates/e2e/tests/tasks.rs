@@ -243,7 +243,7 @@ fn a_task_is_who_and_where_its_image_and_spec_say() {
     document::container(&mut who)["env"] = json!([{"name": "OWN", "value": "a=$(HOME)"}]);
     let said_by_image = said(&lab, &who);
     let lines: Vec<&str> = said_by_image.lines().collect();
-    assert_eq!(lines[0], "uid=1000(ada) gid=1000(ada) groups=10(wheel)");
+    assert_eq!(lines[0], "uid=1000(ada) gid=1000(ada) groups=10(wheel),1000(ada)");
     assert_eq!(lines[1], "/etc");
     assert!(lines[2].starts_with("who-"), "the host is named for the execution: {}", lines[2]);
     assert_eq!(lines[3], "/tmp a=$(HOME)");

@@ -29,7 +29,8 @@ pub(crate) const IDS: u32 = 65_536;
 const GROUPS_MAX: usize = 1024;
 
 /// Answers `spec` (empty, `1000`, `name`, `name:group`, `1000:1000`) as Docker does: a number needs no entry; without a
-/// group in `spec` the group is the entry's and those that list the user are supplementary; else there are none.
+/// group in `spec` the group is the entry's and those that list the user are supplementary; else those are not. The group
+/// is always a supplementary one, too: a program that gives it up shall not escape a file's refusal of that group.
 pub(crate) fn look_up(spec: &str, passwd: &str, group: &str) -> Result<User, UserFault> {
     let (user, wanted_group) = match spec.split_once(':') {
         Some((user, group)) => (user, Some(group).filter(|group| !group.is_empty())),
@@ -43,13 +44,15 @@ pub(crate) fn look_up(spec: &str, passwd: &str, group: &str) -> Result<User, Use
         (None, Err(_)) => return Err(UserFault::NoUser(user.to_owned())),
     };
     let (gid, groups) = match wanted_group {
-        Some(name) => (find_group(name, group)?, Vec::new()),
+        Some(name) => {
+            let gid = find_group(name, group)?;
+            (gid, vec![gid])
+        }
         None => {
             let gid = entry.as_ref().map_or(0, |account| account.gid);
-            let groups = entry.as_ref().map_or_else(Vec::new, |account| {
-                groups_of(account.name, group).filter(|id| *id != gid).take(GROUPS_MAX).collect()
-            });
-            (gid, groups)
+            let listed = entry.as_ref().map(|account| groups_of(account.name, group));
+            let others = listed.into_iter().flatten().filter(|id| *id != gid);
+            (gid, std::iter::once(gid).chain(others.take(GROUPS_MAX)).collect())
         }
     };
     if let Some(id) = [uid, gid].iter().chain(&groups).find(|id| **id >= IDS) {
@@ -125,30 +128,30 @@ mod tests {
 
     #[test]
     fn no_user_is_root() {
-        check("", 0, 0, &[10], "/root");
+        check("", 0, 0, &[0, 10], "/root");
     }
 
     #[test]
     fn a_name_brings_its_groups() {
-        check("app", 1000, 1001, &[10, 20], "/srv/app");
+        check("app", 1000, 1001, &[1001, 10, 20], "/srv/app");
     }
 
     #[test]
     fn a_number_with_an_entry_is_that_user() {
-        check("1000", 1000, 1001, &[10, 20], "/srv/app");
+        check("1000", 1000, 1001, &[1001, 10, 20], "/srv/app");
     }
 
     #[test]
     fn a_number_needs_no_entry() {
-        check("4711", 4711, 0, &[], "/");
-        check("4711:4712", 4711, 4712, &[], "/");
+        check("4711", 4711, 0, &[0], "/");
+        check("4711:4712", 4711, 4712, &[4712], "/");
     }
 
     #[test]
     fn a_wanted_group_leaves_no_others() {
-        check("app:logs", 1000, 20, &[], "/srv/app");
-        check("app:", 1000, 1001, &[10, 20], "/srv/app");
-        check(":logs", 0, 20, &[], "/root");
+        check("app:logs", 1000, 20, &[20], "/srv/app");
+        check("app:", 1000, 1001, &[1001, 10, 20], "/srv/app");
+        check(":logs", 0, 20, &[20], "/root");
     }
 
     #[test]

@@ -60,8 +60,8 @@ pub(crate) fn output(lab: &Lab, whom: As, arguments: &[&str]) -> String {
 
 fn config(whom: As, arguments: &str) -> String {
     let (user, own) = match whom {
-        As::Root => (r#"{"uid":0,"gid":0,"umask":18}"#, CAPABILITIES),
-        As::App => (r#"{"uid":1000,"gid":1001,"umask":18,"additionalGids":[2000]}"#, ""),
+        As::Root => (r#"{"uid":0,"gid":0,"umask":18,"additionalGids":[0]}"#, CAPABILITIES),
+        As::App => (r#"{"uid":1000,"gid":1001,"umask":18,"additionalGids":[1001,2000]}"#, ""),
     };
     let map = format!(r#"[{{"containerID":0,"hostID":{ID_BASE},"size":65536}}]"#);
     let mount = |at: &str, kind: &str, options: &str| {
