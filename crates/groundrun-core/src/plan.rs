@@ -11,7 +11,7 @@ use crate::{
     outcome::Wish,
     port::{Action, AttemptSpec, ImageRequest},
     progress::{Discard, Import, Run, Stop},
-    record::{Attempt, Completed, ExecutionState, Failure, ImagesState, Outcome},
+    record::{Attempt, Completed, ExecutionState, Failure, ImagesState, Outcome, is_over},
     template::GRACE,
 };
 
@@ -108,7 +108,9 @@ impl Run {
             return;
         }
         let images = match &self.execution.state.images {
-            ImagesState::Retrying { next, .. } if *next > now && !mutant!("import_never_waits") => {
+            ImagesState::Retrying { next, .. }
+                if !is_over(*next, now) && !mutant!("import_never_waits") =>
+            {
                 plan.wake(*next);
                 return;
             }

@@ -20,7 +20,7 @@ use crate::{
     mutant,
     observe::Heard,
     outcome::Wish,
-    record::{Attempt, Execution, ExecutionState, Failure, ImagesState, Wishes},
+    record::{Attempt, Execution, ExecutionState, Failure, ImagesState, Wishes, is_over},
     template::TaskTemplate,
 };
 
@@ -137,7 +137,7 @@ impl Run {
     /// Moves the retries whose time has come, and says when the next one comes.
     pub(crate) fn retries_come_due(&mut self, now: Timestamp) -> Option<Timestamp> {
         while let Some(&(at, task, attempt)) = self.later.first() {
-            if at > now && !mutant!("backoff_ignored") {
+            if !is_over(at, now) && !mutant!("backoff_ignored") {
                 return Some(at);
             }
             self.visits += 1;

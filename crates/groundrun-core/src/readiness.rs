@@ -12,7 +12,7 @@ use crate::{
     id::JobUid,
     outcome,
     port::{ImageFault, ImageFaultKind, ImageRequest},
-    record::{Failure, Job, Readiness, ReadinessState, backoff},
+    record::{Failure, Job, Readiness, ReadinessState, WAIT_MAX, backoff, is_over},
 };
 
 /// Answers that never came, in a row, after which a job is called not ready: 15 s, the patience of somebody who has just
@@ -20,7 +20,7 @@ use crate::{
 pub const CHECKS_FAILED_MAX: u32 = 5;
 
 /// Between two questions about a job that was called not ready. Manifests only, so this costs a registry next to nothing.
-pub const CHECK_AGAIN: Duration = Duration::from_secs(60);
+pub const CHECK_AGAIN: Duration = WAIT_MAX;
 
 /// The jobs whose readiness is not known, or is asked about again.
 #[derive(Debug, Default)]
@@ -79,7 +79,7 @@ impl Checks {
     /// What to ask now.
     #[must_use]
     pub fn due(&mut self, now: Timestamp) -> Vec<ImageRequest> {
-        let due = |check: &Check| matches!(check.ask, Ask::At(at) if at <= now);
+        let due = |check: &Check| matches!(check.ask, Ask::At(at) if is_over(at, now));
         self.jobs
             .iter_mut()
             .filter(|(_, check)| due(check))
@@ -189,6 +189,16 @@ mod tests {
 
     fn fault(kind: ImageFaultKind) -> Result<(), ImageFault> {
         Err(ImageFault { kind, image: "i".into(), message: "why".into() })
+    }
+
+    #[test]
+    fn a_clock_that_is_set_back_puts_no_question_off() {
+        let mut checks = Checks::default();
+        checks.see(&unchecked(1), at(7200));
+        assert_eq!(checks.due(at(3600)).len(), 1);
+        let unheard = checks.hear(UID, 1, fault(ImageFaultKind::Unreachable), at(3600));
+        assert_eq!((unheard, checks.due(at(3600)).len()), (None, 0));
+        assert_eq!(checks.due(at(0)).len(), 1);
     }
 
     #[test]

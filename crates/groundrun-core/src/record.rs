@@ -318,7 +318,17 @@ pub enum Cause {
     OutOfMemory,
 }
 
+/// Nothing is put off for longer.
+pub const WAIT_MAX: Duration = Duration::from_secs(60);
+
 /// Back-off after the n-th failed start of our own (n from 0): 1, 2, 4 … 60 s.
 pub fn backoff(failures: u32) -> Duration {
-    Duration::from_secs(60.min(1u64 << failures.min(6)))
+    WAIT_MAX.min(Duration::from_secs(1 << failures.min(6)))
+}
+
+/// Whether a wait until `at` is over. One that seems longer than [`WAIT_MAX`] is over too: it was begun before the clock was
+/// set back, and would else last for as long as that was.
+#[must_use]
+pub fn is_over(at: Timestamp, now: Timestamp) -> bool {
+    at <= now || now.saturating_add(WAIT_MAX).is_ok_and(|latest| at > latest)
 }

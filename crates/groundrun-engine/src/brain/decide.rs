@@ -8,6 +8,7 @@ use groundrun_core::{
     plan::{self, Then},
     port::{Action, ImageRequest},
     progress::Run,
+    record::is_over,
 };
 use jiff::Timestamp;
 use tracing::{debug, warn};
@@ -26,7 +27,7 @@ impl<J: Journal> Brain<J> {
         let mut commit =
             Commit { readiness: std::mem::take(&mut self.readiness), ..Commit::default() };
         let mut draft = Draft::default();
-        let due = self.wakes.iter().filter(|(_, at)| **at <= now).map(|(uid, _)| *uid);
+        let due = self.wakes.iter().filter(|(_, at)| is_over(**at, now)).map(|(uid, _)| *uid);
         self.concerned.extend(due);
         for (uid, grant) in self.allot(now) {
             if self.concerned.remove(&uid) || grant != Grant::Start(0) {

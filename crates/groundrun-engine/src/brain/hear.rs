@@ -51,7 +51,9 @@ impl<J: Journal> Brain<J> {
     }
 
     pub(super) fn resync_if_due(&mut self, now: Timestamp) {
-        if now < self.next_resync || mutant!("never_asks_again") {
+        // A clock that was set back must not put it off.
+        let soon = self.next_resync <= later(now, self.config.resync);
+        if (now < self.next_resync && soon) || mutant!("never_asks_again") {
             return;
         }
         self.next_resync = later(now, self.config.resync);

@@ -161,7 +161,7 @@ impl<J: Journal> Brain<J> {
                 jobs: BTreeSet::new(),
                 all: All::Unread,
                 failures: 0,
-                not_before: now,
+                not_before: Timestamp::MIN,
             },
             readiness: Vec::new(),
             known_ends: BTreeSet::new(),

@@ -1,6 +1,11 @@
 //! Reads what clients changed, and at the start all that is not over.
 
-use groundrun_core::{id::ExecutionUid, observe::Heard, progress::Run, record::backoff};
+use groundrun_core::{
+    id::ExecutionUid,
+    observe::Heard,
+    progress::Run,
+    record::{backoff, is_over},
+};
 use jiff::Timestamp;
 use tracing::warn;
 
@@ -19,11 +24,14 @@ impl<J: Journal> Brain<J> {
     }
 
     pub(super) fn read_changes(&mut self, now: Timestamp) {
-        if self.unread.not_before > now {
+        if !is_over(self.unread.not_before, now) {
             return;
         }
         match self.try_read_changes(now) {
-            Ok(()) => self.unread.failures = 0,
+            Ok(()) => {
+                self.unread.failures = 0;
+                self.unread.not_before = Timestamp::MIN;
+            }
             Err(error) => {
                 let failures = self.unread.failures;
                 if failures == 0 {

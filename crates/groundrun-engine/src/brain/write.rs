@@ -1,6 +1,9 @@
 //! Writes a draft down, and only then lets it be done.
 
-use groundrun_core::{mutant, record::backoff};
+use groundrun_core::{
+    mutant,
+    record::{backoff, is_over},
+};
 use jiff::Timestamp;
 use tracing::{info, warn};
 
@@ -9,7 +12,7 @@ use crate::journal::{Committed, Journal};
 
 impl<J: Journal> Brain<J> {
     pub(super) fn write_undone(&mut self, now: Timestamp) -> Tick {
-        let Some(undone) = self.undone.take_if(|undone| undone.not_before <= now) else {
+        let Some(undone) = self.undone.take_if(|undone| is_over(undone.not_before, now)) else {
             return Tick::default();
         };
         let Undone { draft, failures, .. } = undone;

@@ -121,6 +121,18 @@ fn a_new_job_is_checked_and_its_answer_written() {
 }
 
 #[test]
+fn a_clock_that_is_set_back_holds_nothing_up() {
+    let world = World::new(Answer::EndsAtOnce(exited(0)));
+    let engine = world.start_engine();
+    world.wait(|| world.job().readiness.state == ReadinessState::Ready);
+    world.set_clock_back(Duration::from_secs(3600));
+    let execution = world.run(&shape(3, 0));
+    let state = world.wait_completed(execution);
+    assert_eq!(state.counters, Counters { succeeded: 3, ..Counters::default() });
+    engine.stop();
+}
+
+#[test]
 fn lost_news_is_asked_for_again() {
     let world = World::new(Answer::Nothing).resync_every(Duration::from_millis(50));
     let engine = world.start_engine();

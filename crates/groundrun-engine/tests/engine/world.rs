@@ -3,7 +3,10 @@
 use std::{
     collections::{BTreeMap, BTreeSet},
     convert::Infallible,
-    sync::{Arc, Mutex, MutexGuard},
+    sync::{
+        Arc, Mutex, MutexGuard,
+        atomic::{AtomicI64, Ordering},
+    },
     time::Duration,
 };
 
@@ -16,7 +19,7 @@ use groundrun_core::{
 };
 use groundrun_engine::{Engine, EngineConfig, Mailbox};
 use groundrun_store::{Store, StoreError, Tx, WriteError};
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use tempfile::TempDir;
 use testkit::sample::{self, Shape};
 use uuid::Uuid;
@@ -29,6 +32,8 @@ pub(crate) struct World {
     pub(crate) backend: Arc<Told>,
     boot: Mutex<u128>,
     resync: Duration,
+    /// How many seconds the engine's clock is behind.
+    behind: Arc<AtomicI64>,
     _dir: TempDir,
 }
 
@@ -46,6 +51,7 @@ impl World {
             store,
             boot: Mutex::new(1),
             resync: Duration::from_secs(60),
+            behind: Arc::default(),
             _dir: dir,
         };
         let mut job = sample::job(&Shape::default(), now());
@@ -58,6 +64,11 @@ impl World {
         self
     }
 
+    pub(crate) fn set_clock_back(&self, by: Duration) {
+        let seconds = i64::try_from(by.as_secs()).expect("it is some hours");
+        self.behind.fetch_add(seconds, Ordering::Relaxed);
+    }
+
     pub(crate) fn reboot(&self) -> &Self {
         *self.boot.lock().expect("not poisoned") += 1;
         self
@@ -65,11 +76,14 @@ impl World {
 
     pub(crate) fn start_engine(&self) -> Engine {
         let mailbox = Mailbox::new();
+        let behind = self.behind.clone();
         self.backend.tell_to(mailbox.clone());
         let config = EngineConfig {
             budget: Limits { cpu_millis: 1_000_000, memory_bytes: 1 << 40 },
             boot_id: BootId(Uuid::from_u128(*self.boot.lock().expect("not poisoned"))),
-            clock: Arc::new(now),
+            clock: Arc::new(move || {
+                now() - SignedDuration::from_secs(behind.load(Ordering::Relaxed))
+            }),
             resync: self.resync,
         };
         let images = Arc::new(AllThere(mailbox.clone()));
