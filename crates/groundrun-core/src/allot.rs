@@ -191,12 +191,14 @@ impl Missing {
 fn never(task: Limits, budget: Limits) -> String {
     match Missing::of(task, budget) {
         Some(Missing::Memory) => format!(
-            "A task needs {} of memory, more than the {} that this machine gives to all tasks.",
+            "A task needs {} of memory, more than the {} that this machine gives to all tasks. \
+             Lower its memory limit, or raise the server's setting memory_share.",
             Memory(task.memory_bytes),
             Memory(budget.memory_bytes)
         ),
         _ => format!(
-            "A task needs {} CPUs, more than the {} that this machine gives to all tasks.",
+            "A task needs {} CPUs, more than the {} that this machine gives to all tasks. \
+             Lower its cpu limit, or raise the server's setting cpu_overcommit.",
             Cpus(task.cpu_millis),
             Cpus(budget.cpu_millis)
         ),
@@ -286,7 +288,8 @@ mod tests {
 
     #[test]
     fn a_task_larger_than_everything_never_begins() {
-        let why = "A task needs 9 GiB of memory, more than the 8 GiB that this machine gives to all tasks.";
+        let why = "A task needs 9 GiB of memory, more than the 8 GiB that this machine gives to all tasks. \
+                   Lower its memory limit, or raise the server's setting memory_share.";
         assert_eq!(grants(&[demand(1, 9, 0, 1)]), [Grant::Never(why.to_owned())]);
     }
 

@@ -177,7 +177,7 @@ impl Run {
         let room = match grant {
             Grant::Start(room) => room,
             Grant::Wait(why) => {
-                if self.live.is_empty() && self.execution.state.waiting_for.is_none() {
+                if self.execution.state.waiting_for.is_none() {
                     // The figures are those of the moment when the wait began: a row is not rewritten for each change.
                     self.execution.state.waiting_for = Some(why.clone());
                     plan.why.push(Step::Waits(why));
@@ -189,10 +189,13 @@ impl Run {
                 return;
             }
         };
-        self.execution.state.waiting_for = None;
         for _ in 0..room {
             let Some((task, attempt)) = self.take_next() else { break };
             self.begin(task, attempt, boot, plan, now);
+        }
+        // It still waits while more could begin: a state that came and went with each task would be written each time.
+        if self.wants(now) == 0 {
+            self.execution.state.waiting_for = None;
         }
         if !plan.begun.is_empty() {
             self.execution.state.provisioned.get_or_insert(now);

@@ -114,7 +114,7 @@ impl Run {
     }
 
     /// How many attempts could begin now if there were room.
-    fn wants(&mut self, now: Timestamp) -> u32 {
+    pub(crate) fn wants(&mut self, now: Timestamp) -> u32 {
         self.retries_come_due(now);
         if self.wish() == Wish::Stop && !mutant!("cancel_starts_pending_tasks") {
             return 0;

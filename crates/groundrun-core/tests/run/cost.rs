@@ -51,6 +51,8 @@ fn a_step_looks_at_what_changed_only() {
 fn a_tick_in_which_nothing_happened_looks_at_nothing() {
     let mut driver = many();
     let _ = (driver.tick(), driver.tick());
+    let waits = driver.tick().state.and_then(|state| state.waiting_for);
+    assert!(waits.is_some(), "what does not fit says so, once");
     let before = driver.run.visits();
     for _ in 0..100 {
         let plan = driver.tick();
