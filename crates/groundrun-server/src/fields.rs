@@ -19,7 +19,7 @@ pub(crate) struct Mask(BTreeMap<String, Mask>);
 pub(crate) struct NotAMask(pub(crate) String);
 
 impl Mask {
-    /// Parses `a,b/c,d(e,f/g)`.
+    /// Parses `a,b/c,d(e,f/g)`; dots are slashes, as in a `google.protobuf.FieldMask`.
     pub(crate) fn parse(text: &str) -> Result<Self, NotAMask> {
         let refused = || NotAMask(text.to_owned());
         let mut input = text;
@@ -59,12 +59,12 @@ fn group(input: &mut &str, depth: usize) -> Option<Mask> {
     }
 }
 
-/// `name ["/" path | "(" group ")"]`
+/// `name [("/" | ".") path | "(" group ")"]`
 fn path(input: &mut &str, into: &mut Mask, depth: usize) -> Option<()> {
     if depth > DEPTH_MAX {
         return None;
     }
-    let end = input.find([',', '/', '(', ')']).unwrap_or(input.len());
+    let end = input.find([',', '/', '.', '(', ')']).unwrap_or(input.len());
     let (name, rest) = input.split_at(end);
     let name = name.trim();
     if name.is_empty() {
@@ -73,7 +73,7 @@ fn path(input: &mut &str, into: &mut Mask, depth: usize) -> Option<()> {
     let whole_before = into.0.get(name).is_some_and(|inner| inner.0.is_empty());
     let inner = into.0.entry(name.to_owned()).or_default();
     *input = rest;
-    if let Some(rest) = input.strip_prefix('/') {
+    if let Some(rest) = input.strip_prefix(['/', '.']) {
         *input = rest;
         path(input, inner, depth + 1)?;
     } else if let Some(rest) = input.strip_prefix('(') {
@@ -110,6 +110,7 @@ mod tests {
         let names = json!({"items": [{"metadata": {"name": "a"}}, {"metadata": {"name": "b"}}]});
         assert_eq!(kept("items/metadata/name"), names);
         assert_eq!(kept("items(metadata(name))"), names);
+        assert_eq!(kept("items.metadata.name"), names);
         assert_eq!(
             kept("items/*/name"),
             json!({"items": [

@@ -47,6 +47,9 @@ pub(crate) fn routes(app: Arc<App>) -> Router {
         .route("/v1/projects/{project}/services:batchEnable", post(platform::enable))
         .route("/v2/entries:list", post(logs::list))
 
+        // where status.logUri leads
+        .route("/logs/viewer", get(logs::viewer))
+
         .fallback(unknown)
         .method_not_allowed_fallback(unknown)
         .with_state(app)

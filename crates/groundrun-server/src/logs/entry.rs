@@ -43,6 +43,8 @@ pub(super) fn entry(source: &Source, position: Position, line: Line) -> LogEntry
         ("task_attempt", attempt.to_string()),
     ];
     let own = own.map(|(key, value)| (format!("run.googleapis.com/{key}"), value));
+    // What tells one container from all others: long hexadecimal digits, as Google's.
+    let instance = format!("{}{task:08x}{attempt:08x}", execution.simple());
     LogEntry {
         insert_id: format!("{}-{task}-{attempt}-{sequence}", execution.simple()),
         log_name: format!("projects/{}/logs/run.googleapis.com%2F{log}", source.project),
@@ -50,7 +52,11 @@ pub(super) fn entry(source: &Source, position: Position, line: Line) -> LogEntry
         timestamp: Some(Time(at)),
         receive_timestamp: Some(Time(at)),
         severity,
-        labels: labels.into_iter().chain(own).collect(),
+        labels: labels
+            .into_iter()
+            .chain(own)
+            .chain([("instanceId".to_owned(), instance)])
+            .collect(),
         text_payload: Some(text),
         json_payload: json,
         members,

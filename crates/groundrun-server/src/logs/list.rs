@@ -26,7 +26,7 @@ use crate::{
 
 /// Entries of a page where the request does not say, and at most. gcloud asks for the latter.
 const PAGE_DEFAULT: usize = 50;
-const PAGE_MAX: usize = 1000;
+pub(super) const PAGE_MAX: usize = 1000;
 
 /// A page ends when its texts are this long, however many entries were asked for.
 const PAGE_BYTES_MAX: usize = 8 << 20;
@@ -43,7 +43,8 @@ pub(crate) async fn list(State(app): State<Arc<App>>, call: Call) -> Outcome {
     reply::json(&page, &shape)
 }
 
-struct Wanted {
+/// A request, read.
+pub(super) struct Wanted {
     projects: BTreeSet<String>,
     filter: Filter,
     order: Order,
@@ -52,7 +53,7 @@ struct Wanted {
 }
 
 impl Wanted {
-    fn read(app: &App, request: &ListLogEntriesRequest) -> Outcome<Self> {
+    pub(super) fn read(app: &App, request: &ListLogEntriesRequest) -> Outcome<Self> {
         let filter = request.filter.as_deref().unwrap_or_default();
         let filter: Filter = filter.parse().map_err(ApiError::from)?;
         let order = request.order()?;
@@ -66,7 +67,7 @@ impl Wanted {
         })
     }
 
-    fn page(&self, app: &App) -> Outcome<ListLogEntriesResponse> {
+    pub(super) fn page(&self, app: &App) -> Outcome<ListLogEntriesResponse> {
         let narrow = self.filter.narrow();
         let other = narrow.resource_type.as_ref().is_some_and(|kind| kind != "cloud_run_job");
         if narrow.nothing || other {

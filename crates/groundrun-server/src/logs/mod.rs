@@ -1,7 +1,8 @@
 //! `POST /v2/entries:list` of Cloud Logging, over what tasks wrote and how their attempts ended.
 //!
 //! `list` reads the request and fills a page; `sources` finds the executions that the filter leaves; `tree` opens them,
-//! their attempts and their logs as `merge` asks for them; `entry` gives a line its form.
+//! their attempts and their logs as `merge` asks for them; `entry` gives a line its form. `viewer` shows the same
+//! to a browser.
 
 mod entry;
 mod list;
@@ -12,6 +13,8 @@ mod sources;
 mod structured;
 mod token;
 mod tree;
+mod viewer;
 
 pub(crate) use list::list;
 pub use seam::{LogLine, LogPosition, Logs, Stream};
+pub(crate) use viewer::viewer;

@@ -6,7 +6,7 @@ use axum::http::StatusCode;
 use groundrun_core::id::AttemptId;
 use serde_json::{Value, json};
 
-use super::fixture::{Fixture, JOBS, exit, job, tasks, time};
+use super::fixture::{EXECUTIONS, Fixture, JOBS, exit, job, tasks, time};
 use crate::logs::{LogLine, Stream};
 
 const LIST: &str = "/v2/entries:list?alt=json";
@@ -22,6 +22,34 @@ impl Fixture {
         let body = json!({"filter": filter, "orderBy": order, "pageSize": 1000, "resourceNames": ["projects/demo"]});
         self.post(LIST, body).await.ok()
     }
+}
+
+#[tokio::test]
+async fn the_link_of_an_execution_leads_to_its_lines() {
+    let (fixture, name) = fixture().await;
+    let other = fixture.run("j1").await;
+    let attempt = fixture.attempt(&other, 0, 1, None);
+    fixture.line(attempt, 1, Stream::Stdout, "of another execution");
+    let execution = fixture.get(&format!("{EXECUTIONS}/{name}")).await.ok();
+    let link = execution["status"]["logUri"].as_str().expect("a link");
+    let path = link.find("/logs/viewer").map(|at| &link[at..]).expect("a path");
+    let answer = fixture.get(path).await;
+    let text = String::from_utf8(answer.bytes.to_vec()).expect("text");
+    assert_eq!(answer.status, StatusCode::OK);
+    let lines: Vec<&str> = text.lines().collect();
+    assert_eq!(
+        lines.first(),
+        Some(&format!("2026-11-24T08:00:01.000000Z {name} 0.0 begin").as_str())
+    );
+    assert_eq!(lines.len(), 7, "{lines:?}");
+    assert!(!text.contains("of another execution"));
+
+    // Its parameters, as a person may write them.
+    let errors = "/logs/viewer?project=demo&advancedFilter=severity%3E%3DERROR";
+    let text = fixture.get(errors).await.bytes;
+    assert_eq!(text, format!("2026-11-24T08:00:02.000000Z {name} 1.0 odd\n"));
+    let nobody = fixture.get("/logs/viewer?advancedFilter=severity%3E%3DERROR").await;
+    assert_eq!(nobody.status, StatusCode::BAD_REQUEST);
 }
 
 fn texts(list: &Value) -> Vec<&str> {
@@ -72,6 +100,7 @@ async fn a_job_has_the_entries_that_gcloud_reads() {
         "n": 1
       },
       "labels": {
+        "instanceId": "3853f679a7cc442ba77888edfdf1c56e0000000100000000",
         "run.googleapis.com/execution_name": "j1-zvwxr",
         "run.googleapis.com/task_attempt": "0",
         "run.googleapis.com/task_index": "1"

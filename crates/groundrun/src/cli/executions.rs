@@ -251,7 +251,7 @@ mod tests {
     }
 
     #[test]
-    fn what_waits_says_for_what() {
+    fn a_wait_names_what_it_is_for() {
         let mut execution = row(
             json!({"type": "Completed", "status": "Unknown"}),
             json!({"spec": {"taskCount": 3}}),
