@@ -39,7 +39,7 @@ const BUILT_IN: &str = "builtin.groundrun/job";
 /// How often everything that is live is asked about again, in case that news was lost.
 const RESYNC: std::time::Duration = std::time::Duration::from_secs(30);
 
-/// Between two looks at whether the engine still runs.
+/// Between two looks at whether tasks can still be started.
 const LOOK_EVERY: std::time::Duration = std::time::Duration::from_secs(1);
 
 /// Where and for whom the API is served.
@@ -63,6 +63,7 @@ pub(crate) struct Running {
     store: Arc<Store>,
     logs: HostLogs,
     images: Arc<ImageService>,
+    spawner: SpawnerHandle,
     engine: Engine,
     stop: oneshot::Sender<()>,
     front: JoinHandle<()>,
@@ -100,7 +101,7 @@ impl Running {
             cli::WritableLayer::Memory => groundrun_host::WritableLayer::Memory,
             cli::WritableLayer::Disk => groundrun_host::WritableLayer::Disk,
         };
-        let backend = HostBackend::new(host, mounts, spawner, inbox)
+        let backend = HostBackend::new(host, mounts, spawner.clone(), inbox)
             .map_err(|e| failed("prepare this machine for tasks", &e))?;
         let share = Share {
             memory_percent: ground.memory_share,
@@ -128,7 +129,7 @@ impl Running {
         let address = bound.local_addr();
         let (stop, stopped) = oneshot::channel();
         let front = tokio::spawn(bound.serve(async { drop(stopped.await) }));
-        Ok(Self { address, store, logs, images, engine, stop, front })
+        Ok(Self { address, store, logs, images, spawner, engine, stop, front })
     }
 
     pub(crate) fn url(&self) -> String {
@@ -148,11 +149,17 @@ impl Running {
         self.images.progress(execution)
     }
 
-    /// Returns when the engine does not run any more, which only a fault of its own brings about.
-    pub(crate) async fn engine_ended(&self) {
+    /// Returns when no task can be started any more, with the part that ended: the engine by a fault of its own, or the
+    /// spawner because somebody killed it.
+    pub(crate) async fn broken(&self) -> &'static str {
         let mut look = tokio::time::interval(LOOK_EVERY);
-        while self.engine.is_running() {
+        loop {
             look.tick().await;
+            match (self.engine.is_running(), self.spawner.lives()) {
+                (false, _) => return "engine",
+                (true, false) => return "spawner",
+                (true, true) => {}
+            }
         }
     }
 

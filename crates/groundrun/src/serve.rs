@@ -41,19 +41,18 @@ pub(crate) fn main(args: &ServeArgs, spawner: SpawnerHandle) -> Result<Exit, Sto
                 _ = interrupt.recv() => {}
             }
         };
-        let works = tokio::select! {
-            () = told => true,
-            () = running.engine_ended() => false,
+        let broken = tokio::select! {
+            () = told => None,
+            part = running.broken() => Some(part),
         };
         tracing::info!("stopping; running tasks go on");
         if person {
             eprintln!("stopping: tasks that run go on, and the next server on this data directory finds them");
         }
         running.stop().await;
-        if works {
-            Ok(Exit::Succeeded)
-        } else {
-            Err(Stop::failed("the engine ended; start the server again"))
+        match broken {
+            None => Ok(Exit::Succeeded),
+            Some(part) => Err(Stop::failed(format!("the {part} ended; start the server again"))),
         }
     })
 }

@@ -122,14 +122,13 @@ pub(crate) async fn wait_for_completion(
     }
 }
 
-/// Where it stands, and what it waits for: the first condition that is not settled and says why.
+/// Where it stands, and what it waits for.
 fn stand(execution: &Value) -> Stand {
     let status = |key| u64::try_from(number(execution, &["status", key])).unwrap_or_default();
     let waits_for = ["ContainerReady", "ResourcesAvailable", "Started"]
-        .map(|kind| condition(execution, kind))
         .into_iter()
-        .find(|(status, message)| *status == "Unknown" && !message.is_empty())
-        .map(|(_, message)| message.to_owned());
+        .find_map(|kind| waits(condition(execution, kind)))
+        .map(str::to_owned);
     Stand {
         all: u64::try_from(number(execution, &["spec", "taskCount"])).unwrap_or_default(),
         succeeded: status("succeededCount"),
@@ -167,6 +166,14 @@ fn list(rows: &[Value]) -> String {
 
 fn label<'v>(row: &'v Value, key: &str) -> &'v str {
     row["metadata"]["labels"][key].as_str().unwrap_or_default()
+}
+
+/// What a condition waits for: one that is not settled says it, and so does room that is there for some tasks only.
+fn waits<'m>((status, message): (&str, &'m str)) -> Option<&'m str> {
+    match status {
+        "Unknown" => Some(message).filter(|message| !message.is_empty()),
+        _ => message.find("Waiting for ").map(|at| &message[at..]),
+    }
 }
 
 /// One word for where it is.
@@ -263,5 +270,9 @@ mod tests {
             {"type": "ContainerReady", "status": "True", "message": "Imported container image."},
         ]);
         assert_eq!(stand(&execution).waits_for.as_deref(), Some("Waiting for cpu."));
+        execution["status"]["conditions"][1]["status"] = "True".into();
+        execution["status"]["conditions"][1]["message"] =
+            "Provisioned imported containers. Waiting for memory.".into();
+        assert_eq!(stand(&execution).waits_for.as_deref(), Some("Waiting for memory."));
     }
 }

@@ -123,6 +123,7 @@ async fn follow(
     let mut follow = Follow::new(running.store(), running.logs(), uid);
     let mut show = Show::new(name.clone(), json);
     let mut interrupted = false;
+    let mut broken = None;
     // Made once: an interrupt that comes while nobody waits is kept for the next turn.
     let mut interrupt = signal(SignalKind::interrupt())
         .map_err(|e| Stop::failed(format!("watch for SIGINT: {e}")))?;
@@ -133,6 +134,9 @@ async fn follow(
         show.look(&look, running.import(uid), world::now())?;
         if let Some(completed) = &look.execution.state.completed {
             show.end(&client.execution_json(&name).await?, &look.execution)?;
+            if let Some(part) = broken {
+                return Err(Stop::failed(format!("the {part} ended; run it again")));
+            }
             return Ok(match completed.outcome {
                 _ if interrupted => Exit::Cancelled,
                 Outcome::Succeeded => Exit::Succeeded,
@@ -143,6 +147,14 @@ async fn follow(
         tokio::select! {
             () = changed.notified() => {}
             () = tokio::time::sleep(LOOK_EVERY) => {}
+            part = running.broken(), if broken.is_none() => match part {
+                "engine" => return Err(Stop::failed("the engine ended; run it again")),
+                part => {
+                    // What runs must not be left behind.
+                    broken = Some(part);
+                    client.cancel(&name).await?;
+                }
+            },
             _ = interrupt.recv() => {
                 show.stopping();
                 interrupted = true;
