@@ -192,6 +192,22 @@ impl Lab {
         })
     }
 
+    /// Waits until all executions complete, also those whose acceptance nobody heard of. A server that stops leaves
+    /// running tasks running: before [`finish`](Self::finish), nothing may run.
+    pub fn all_completed(&self) {
+        let mut page = String::from("executions");
+        loop {
+            let list = self.ok("GET", &page, None);
+            for execution in list["items"].as_array().into_iter().flatten() {
+                self.completed(execution["metadata"]["name"].as_str().expect("a name"));
+            }
+            match list["metadata"]["continue"].as_str().filter(|token| !token.is_empty()) {
+                Some(token) => page = format!("executions?continue={token}"),
+                None => return,
+            }
+        }
+    }
+
     /// Waits until so many tasks of an execution run.
     pub fn running(&self, execution: &str, tasks: u64) {
         wait::until(&format!("{tasks} tasks of {execution} run"), || {

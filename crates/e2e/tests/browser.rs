@@ -52,14 +52,6 @@ impl<'l> Page<'l> {
     fn executions(&self) -> usize {
         self.lab.ok("GET", "executions", None)["items"].as_array().map_or(0, Vec::len)
     }
-
-    /// Waits for what was started: a server that stops leaves running tasks running.
-    fn settle(&self) {
-        let list = self.lab.ok("GET", "executions", None);
-        for execution in list["items"].as_array().into_iter().flatten() {
-            self.lab.completed(execution["metadata"]["name"].as_str().expect("a name"));
-        }
-    }
 }
 
 #[test]
@@ -76,7 +68,7 @@ fn a_foreign_name_of_this_machine_is_refused() {
     for host in ["localhost", "127.0.0.1", "[::1]", "us-central1-localhost", "run.groundrun.test"] {
         page.check_taken(&[&format!("Host: {host}:{port}"), JSON]);
     }
-    page.settle();
+    lab.all_completed();
     lab.finish();
 }
 
@@ -88,7 +80,7 @@ fn a_public_name_is_taken_when_it_was_given() {
     page.check_taken(&["Host: jobs.example", JSON]);
     page.check_taken(&["Host: us-central1-jobs.example", JSON]);
     page.check_refused(&["Host: other.example", JSON], 403, "--public-name other.example");
-    page.settle();
+    lab.all_completed();
     lab.finish();
 }
 
@@ -113,7 +105,7 @@ fn a_page_of_another_origin_is_refused() {
     let reply = http::send(lab.address(), "OPTIONS", &page.target, &asks, b"").expect("an answer");
     assert!(reply.status >= 400, "{reply:?}");
     assert!(!reply.head.to_ascii_lowercase().contains("access-control-allow"), "{}", reply.head);
-    page.settle();
+    lab.all_completed();
     lab.finish();
 }
 
@@ -128,7 +120,7 @@ fn a_body_that_a_form_can_send_is_refused() {
         page.check_refused(&[&host, &header], 400, "application/json");
     }
     page.check_taken(&[&host, "Content-Type: application/json; charset=UTF-8"]);
-    page.settle();
+    lab.all_completed();
     lab.finish();
 }
 
@@ -179,6 +171,6 @@ fn a_request_through_the_proxy_name_is_taken_and_of_other_names_is_not_passed_on
     let reply = absolute("attacker.example", "run.groundrun.test");
     assert_eq!(reply.status, 403, "{}", String::from_utf8_lossy(&reply.body));
     assert_eq!(page.executions(), before);
-    page.settle();
+    lab.all_completed();
     lab.finish();
 }

@@ -100,6 +100,7 @@ fn killing_the_server_loses_nothing_and_runs_nothing_twice() {
             tasks(&lab, name)
         );
     }
+    lab.all_completed();
     let heard = witness.heard();
     for (attempt, times) in &heard {
         assert_eq!(*times, 1, "{attempt:?} ran {times} times");
