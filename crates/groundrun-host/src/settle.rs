@@ -17,9 +17,9 @@ use groundrun_core::{
     record::{Cause, Ending, Exit, Fault},
 };
 use groundrun_shim::{
-    Connection, Received, SpawnerHandle,
+    Connection, LaunchError, Received, SpawnerHandle,
     dir::{self, DirError, Standing},
-    protocol::{ExitRecord, News},
+    protocol::{ExitRecord, Launch, News},
 };
 use jiff::Timestamp;
 use rustix::process::Signal;
@@ -162,9 +162,15 @@ impl Means {
 
     /// `None`: it was begun by somebody else; look again.
     fn launch(&self, spec: &AttemptSpec) -> Result<Option<Settled>, String> {
-        let connection = match self.hand_over(spec) {
-            Ok(connection) => Arc::new(connection),
+        let launch = match self.prepare(spec) {
+            Ok(launch) => launch,
             Err(failed) => return Ok(Some(self.not_started(failed))),
+        };
+        let connection = match self.spawner.launch(&launch) {
+            Ok(connection) => Arc::new(connection),
+            // Nothing can be started any more, and that is no fault of this attempt: it waits for the next server.
+            Err(err @ LaunchError::SpawnerGone) => return Err(chain(&err)),
+            Err(err) => return Ok(Some(self.not_started(StartFailed::of_ours(err)))),
         };
         loop {
             match wait_readable(&connection, &self.closing, FIRST_NEWS) {
@@ -202,15 +208,14 @@ impl Means {
         }
     }
 
-    fn hand_over(&self, spec: &AttemptSpec) -> Result<Connection, StartFailed> {
+    fn prepare(&self, spec: &AttemptSpec) -> Result<Launch, StartFailed> {
         let image = self.mounts.mountable(&spec.container.image).map_err(StartFailed::of_ours)?;
         let cgroup = self.cgroups.attempt(spec.id, spec.container.limits);
         let dir = self
             .make_dirs(spec.id)
             .map_err(|(dir, err)| StartFailed::ours(format!("make {}: {err}", dir.display())))?;
-        let launch = launch(spec, image, cgroup, &dir, &self.config, &self.host_files)
-            .map_err(|fault| StartFailed { whose: Fault::Theirs, why: fault.to_string() })?;
-        self.spawner.launch(&launch).map_err(StartFailed::of_ours)
+        launch(spec, image, cgroup, &dir, &self.config, &self.host_files)
+            .map_err(|fault| StartFailed { whose: Fault::Theirs, why: fault.to_string() })
     }
 
     fn make_dirs(&self, id: AttemptId) -> Result<PathBuf, (PathBuf, io::Error)> {

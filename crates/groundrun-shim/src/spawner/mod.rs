@@ -13,6 +13,7 @@ use std::{
 };
 
 use rustix::{
+    event::{PollFd, PollFlags, Timespec, poll},
     fs::MemfdFlags,
     io::Errno,
     net::{
@@ -123,6 +124,17 @@ impl Spawner {
 }
 
 impl SpawnerHandle {
+    /// Whether the spawner still takes launches. Nothing but a restart of the server makes a new one.
+    #[must_use]
+    pub fn lives(&self) -> bool {
+        let mut socket = [PollFd::new(&*self.socket, PollFlags::empty())];
+        match poll(&mut socket, Some(&Timespec::default())) {
+            Ok(_) => !socket[0].revents().contains(PollFlags::HUP),
+            // Nothing was learned.
+            Err(_) => true,
+        }
+    }
+
     /// Hands a launch over and returns at once. What came of it is heard on the connection: first
     /// [`News::Hello`](crate::protocol::News::Hello). A connection that hangs up before `Ended`, `AlreadyBegun` or
     /// `NotBegun` leaves the attempt's directory to be looked at.

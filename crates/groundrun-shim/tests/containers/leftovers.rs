@@ -78,8 +78,10 @@ fn a_shim_outlives_server_and_spawner(lab: &Lab) {
     let attempt = lab.start_with(&spawner, &lab.launch(&["wait-term", "6"]));
     attempt.says("waiting");
     let spawners_pid = parent_of(attempt.shim());
-    drop(spawner);
-    until("the spawner has gone", || parent_of(attempt.shim()) != spawners_pid);
+    assert!(spawner.lives());
+    rustix::process::kill_process(spawners_pid, Signal::KILL).expect("it lives");
+    until("the spawner has gone", || !spawner.lives());
+    until("the shim has another parent", || parent_of(attempt.shim()) != spawners_pid);
     let later = attempt.again();
     drop(attempt);
     later.connection().send(Wish::Stop { grace: Duration::from_secs(20) }).expect("the shim hears");
