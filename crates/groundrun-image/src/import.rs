@@ -17,7 +17,7 @@ use crate::{
     digest::Digest,
     fault::Fault,
     layout,
-    reference::{Reference, Remote},
+    reference::{self, Reference, Remote},
     registry::Registry,
     settings::{Limits, Settings},
     store::ImageStore,
@@ -149,10 +149,24 @@ impl Importer {
         }
         Ok(match reference.clone() {
             Reference::Here(digest) => Meaning::Here(digest),
+            Reference::Remote(remote) if self.brings_all_of(&remote.registry) => {
+                let names: Vec<String> = self.built_ins.keys().map(ToString::to_string).collect();
+                let names = names.join(", ");
+                return Err(Fault::missing(format!("what is built in is {names}")));
+            }
             Reference::Remote(remote) => Meaning::Remote(remote),
             Reference::Layout { path, tag } => Meaning::Layout { path, tag },
             Reference::Archive { path, image } => Meaning::Archive { path, image },
         })
+    }
+
+    /// Is it the name under which the program's own images go? There is no such registry to ask.
+    fn brings_all_of(&self, registry: &str) -> bool {
+        let own = |built_in: &Reference| match built_in {
+            Reference::Remote(remote) => remote.registry == registry,
+            _ => false,
+        };
+        registry != reference::DOCKER_HUB && self.built_ins.keys().any(own)
     }
 
     async fn remote(&self, remote: &Remote, transfer: &Transfer) -> Result<ImportedImage, Fault> {

@@ -5,7 +5,7 @@ use std::{fmt, path::PathBuf, str::FromStr};
 use crate::digest::Digest;
 
 /// The registry that a reference without one means.
-const DOCKER_HUB: &str = "docker.io";
+pub(crate) const DOCKER_HUB: &str = "docker.io";
 
 /// Longest repository name, as in Docker's grammar.
 const REPOSITORY_MAX: usize = 255;

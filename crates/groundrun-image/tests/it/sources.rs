@@ -59,8 +59,9 @@ fn a_built_in_image_is_served_like_any_other() {
     let desk = desk.restart(settings());
     assert_eq!(desk.import("builtin.groundrun/job:latest").expect("imports"), imported);
     assert_eq!(desk.store.mountable(&imported.digest).expect("kept").config, config);
-    let other = desk.import("builtin.groundrun/other").expect_err("no such host");
-    assert_eq!(other.kind, ImageFaultKind::Unreachable);
+    let other = desk.import("builtin.groundrun/other").expect_err("nobody brings it");
+    assert_eq!(other.kind, ImageFaultKind::Missing);
+    assert!(other.message.contains("builtin.groundrun/job"), "{}", other.message);
 }
 
 #[test]
