@@ -91,8 +91,27 @@ fn its_own_log_has_no_colours_in_a_file() {
     assert!(!said.err.contains('\u{1b}'), "{}", said.err);
 }
 
+/// The TCP port that a process listens on, as the kernel tells it.
+fn listening_port(process: u32) -> u16 {
+    let links = fs::read_dir(format!("/proc/{process}/fd")).expect("it runs").flatten();
+    let sockets: Vec<String> = links
+        .filter_map(|fd| fs::read_link(fd.path()).ok())
+        .filter_map(|link| {
+            Some(link.to_str()?.strip_prefix("socket:[")?.strip_suffix(']')?.to_owned())
+        })
+        .collect();
+    let table = fs::read_to_string("/proc/net/tcp").expect("the kernel tells");
+    let listening = table.lines().map(|line| line.split_whitespace().collect::<Vec<_>>());
+    listening
+        .filter(|row| {
+            row.get(3) == Some(&"0A") && sockets.iter().any(|s| row.get(9) == Some(&s.as_str()))
+        })
+        .find_map(|row| u16::from_str_radix(row[1].rsplit_once(':')?.1, 16).ok())
+        .expect("it listens")
+}
+
 #[test]
-fn ctrl_c_stops_the_tasks_first() {
+fn ctrl_c_stops_the_tasks_first_and_nobody_else_calls_the_private_server() {
     let dir = tempfile::tempdir().expect("a directory");
     let file = write(dir.path(), &job("long", &["wait-term", "0"]));
     let mut child = groundrun()
@@ -105,6 +124,12 @@ fn ctrl_c_stops_the_tasks_first() {
     let mut first = [0u8; 1];
     // `wait-term` says that it waits; then it can be told.
     std::io::Read::read_exact(&mut out, &mut first).expect("the task says something");
+    // A task on the machine's network could reach the private server, too.
+    let port = listening_port(child.id());
+    let host = format!("Host: localhost:{port}");
+    let path = "/apis/run.googleapis.com/v1/namespaces/groundrun/jobs";
+    let reply = e2e::http::send(([127, 0, 0, 1], port).into(), "GET", path, &[&host], b"");
+    assert_eq!(reply.expect("it answers").status, 401, "only the one who made it may call it");
     let pid = rustix::process::Pid::from_child(&child);
     rustix::process::kill_process(pid, rustix::process::Signal::INT).expect("told");
     let ended = child.wait_with_output().expect("it ends");

@@ -175,6 +175,11 @@ impl Client {
         }
     }
 
+    /// The same with a token that no file holds.
+    pub(crate) fn with_token(self, token: String) -> Self {
+        Self { token: Some(token), ..self }
+    }
+
     /// Whether a server of ours is there. Needs no token.
     pub(crate) async fn answers(&self) -> Result<(), ClientError> {
         let url = format!("{}/readyz", self.base);

@@ -52,8 +52,10 @@ pub(crate) struct Front {
 
 impl Front {
     /// For this process alone: a free loopback port.
-    pub(crate) fn private() -> Self {
-        Self { listen: ([127, 0, 0, 1], 0).into(), token: None, public_names: Vec::new() }
+    ///
+    /// Tasks on the machine's network reach that port: a token that only this process knows keeps them out.
+    pub(crate) fn private(token: String) -> Self {
+        Self { listen: ([127, 0, 0, 1], 0).into(), token: Some(token), public_names: Vec::new() }
     }
 }
 

@@ -25,6 +25,13 @@ pub(crate) fn random(bytes: &mut [u8]) {
     }
 }
 
+/// A word that nobody can guess: 128 random bits.
+pub(crate) fn secret() -> String {
+    let mut bytes = [0; 16];
+    random(&mut bytes);
+    format!("{:032x}", u128::from_ne_bytes(bytes))
+}
+
 /// This boot of the machine.
 pub(crate) fn boot_id() -> Result<BootId, Stop> {
     let path = "/proc/sys/kernel/random/boot_id";

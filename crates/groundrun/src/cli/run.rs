@@ -67,10 +67,18 @@ pub(crate) fn main(args: RunArgs, spawner: SpawnerHandle) -> Result<Exit, Stop> 
     if args.ground.data_dir.is_none() {
         ground.data_dir = scratch.path().to_owned();
     }
+    let token = world::secret();
     let runtime = crate::runtime()?;
     runtime.block_on(async {
-        let running = Running::start(&ground, Front::private(), spawner).await?;
-        let outcome = follow(&running, &ground, &document, overrides, args.json).await;
+        let running = Running::start(&ground, Front::private(token.clone()), spawner).await?;
+        let client = Client::new(&ServerArgs {
+            url: running.url(),
+            project: ground.project.clone(),
+            region: ground.region.clone(),
+            token_file: None,
+        })?
+        .with_token(token);
+        let outcome = follow(&running, &client, &document, overrides, args.json).await;
         running.stop().await;
         outcome
     })
@@ -97,19 +105,13 @@ fn edited(mut document: Document, args: &RunArgs) -> Result<Document, Stop> {
 
 async fn follow(
     running: &Running,
-    ground: &Ground,
+    client: &Client,
     document: &Document,
     overrides: Option<groundrun_api::v1::Overrides>,
     json: bool,
 ) -> Result<Exit, Stop> {
-    let client = Client::new(&ServerArgs {
-        url: running.url(),
-        project: ground.project.clone(),
-        region: ground.region.clone(),
-        token_file: None,
-    })?;
     client.apply(&document.name, &document.value).await?;
-    ready(&client, &document.name).await?;
+    ready(client, &document.name).await?;
     let execution = client.execute(&document.name, overrides).await?;
     let metadata = execution.metadata.unwrap_or_default();
     let name = metadata.name.unwrap_or_default();
