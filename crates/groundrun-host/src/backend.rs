@@ -1,6 +1,12 @@
 //! The backend as the engine sees it.
 
-use std::{fs, io, path::PathBuf, sync::Arc, thread::JoinHandle};
+use std::{
+    fs, io,
+    path::PathBuf,
+    sync::Arc,
+    thread::{self, JoinHandle},
+    time::{Duration, Instant},
+};
 
 use groundrun_core::port::{Action, Backend, Inbox};
 use groundrun_shim::SpawnerHandle;
@@ -98,10 +104,20 @@ impl Drop for HostBackend {
         }
         // With nothing in it the parent is litter. What an earlier server left running keeps it: it cannot be removed.
         if self.shared.with_book(|book| book.is_idle()) {
-            let _ = self.shared.means.cgroups.remove();
+            let begun = Instant::now();
+            while self.shared.means.cgroups.remove().is_err() && begun.elapsed() < CLEARED_WITHIN {
+                thread::park_timeout(LOOK_EVERY);
+            }
         }
     }
 }
+
+/// Shims tell the end of an attempt before they clear up after it: a few milliseconds for one, and for hundreds that
+/// ended together as long as the kernel takes over their cgroups. Longer would hold up the stop of the server.
+const CLEARED_WITHIN: Duration = Duration::from_secs(3);
+
+/// Between two looks at whether they have; the kernel offers nothing to wait for.
+const LOOK_EVERY: Duration = Duration::from_millis(10);
 
 /// A running attempt takes a descriptor, and the usual 1,024 are fewer than a large machine can run. More can be had by
 /// whoever asks, up to the hard limit; tasks have their own.
