@@ -1,6 +1,6 @@
 //! Decides what an execution does next. Nothing here reads a clock, waits, or fails.
 
-use std::fmt;
+use std::{fmt, time::Duration};
 
 use jiff::Timestamp;
 
@@ -14,6 +14,10 @@ use crate::{
     record::{Attempt, Completed, ExecutionState, Failure, ImagesState, Outcome, is_over},
     template::GRACE,
 };
+
+/// The answer about an image that is here takes some ten microseconds; a client that looks meanwhile sees an execution
+/// that is not accepted yet.
+const ANSWERED_AT_ONCE: Duration = Duration::from_millis(2);
 
 /// What is to be written, and what is to be done once it is.
 #[derive(Debug, Default, PartialEq)]
@@ -87,7 +91,7 @@ pub fn plan(run: &mut Run, grant: Grant, boot: BootId, now: Timestamp) -> Plan {
         run.finish(&mut plan, now);
     }
     run.delete(&mut plan, now);
-    run.answer_clients(&mut plan);
+    run.answer_clients(&mut plan, now);
     plan
 }
 
@@ -280,8 +284,15 @@ impl Run {
     }
 
     /// The state answers to the latest wish, also to one that came too late to change anything.
-    fn answer_clients(&mut self, plan: &mut Plan) {
+    ///
+    /// That its images are asked for is written with the answer, where that comes at once: for an image that is here,
+    /// one commit less.
+    fn answer_clients(&mut self, plan: &mut Plan, now: Timestamp) {
         self.execution.state.observed_generation = self.execution.generation;
+        if plan.why == [Step::Accepted, Step::Import] {
+            plan.wake(now.saturating_add(ANSWERED_AT_ONCE).unwrap_or(Timestamp::MAX));
+            return;
+        }
         if self.execution.state != self.written {
             self.written = self.execution.state.clone();
             plan.state = Some(self.written.clone());
