@@ -210,6 +210,7 @@ impl Means {
 
     fn prepare(&self, spec: &AttemptSpec) -> Result<Launch, StartFailed> {
         let image = self.mounts.mountable(&spec.container.image).map_err(StartFailed::of_ours)?;
+        self.cgroups.stand().map_err(StartFailed::of_ours)?;
         let cgroup = self.cgroups.attempt(spec.id, spec.container.limits);
         let dir = self
             .make_dirs(spec.id)

@@ -148,10 +148,7 @@ impl Cgroups {
             Some(hierarchy) => hierarchy,
             None => make(name)?,
         };
-        for dir in hierarchy.parents() {
-            fs::create_dir_all(dir)
-                .map_err(|source| CgroupError::Make { dir: dir.to_owned(), source })?;
-        }
+        hierarchy.stand()?;
         write_down(remembered, &hierarchy)
             .map_err(|source| CgroupError::Remember { file: remembered.to_owned(), source })?;
         let ceiling = match &hierarchy {
@@ -161,6 +158,14 @@ impl Cgroups {
         let pid_max =
             text(Path::new("/proc/sys/kernel/pid_max")).and_then(|text| text.parse().ok());
         Ok(Self { hierarchy, ceiling, pids_max: pids_max(pid_max) })
+    }
+
+    /// Makes our parent again where it is gone: an empty cgroup may be removed by whoever cleans up on the machine.
+    ///
+    /// # Errors
+    /// When the kernel refuses.
+    pub fn stand(&self) -> Result<(), CgroupError> {
+        self.hierarchy.stand()
     }
 
     /// What the cgroup of `id` is, under `limits`.
@@ -215,6 +220,18 @@ impl Cgroups {
 }
 
 impl Hierarchy {
+    /// Our parent is there, and hands its controllers down.
+    fn stand(&self) -> Result<(), CgroupError> {
+        for dir in self.parents().into_iter().filter(|dir| !dir.is_dir()) {
+            match self {
+                Self::V1(_) => fs::create_dir_all(dir)
+                    .map_err(|source| CgroupError::Make { dir: dir.to_owned(), source })?,
+                Self::V2(v2) => v2.stand()?,
+            }
+        }
+        Ok(())
+    }
+
     /// Our parent in each hierarchy, each once.
     fn parents(&self) -> Vec<&Path> {
         match self {

@@ -28,12 +28,20 @@ impl V2 {
     /// hierarchy, where a session's end cannot take it away; and hands the controllers down to it.
     pub(crate) fn make(place: &Place, name: &str) -> Result<Self, CgroupError> {
         let above = if is_delegated(&place.own) { &place.own } else { &place.mount };
-        let parent = above.join(name);
-        let make = |source| CgroupError::Make { dir: parent.clone(), source };
-        fs::create_dir_all(&parent).map_err(make)?;
-        hand_down(above, name)?;
-        hand_down(&parent, name)?;
-        Ok(Self { parent })
+        let v2 = Self { parent: above.join(name) };
+        v2.stand()?;
+        Ok(v2)
+    }
+
+    /// The parent is there, and controllers are handed down to it and by it.
+    pub(crate) fn stand(&self) -> Result<(), CgroupError> {
+        let make = |source| CgroupError::Make { dir: self.parent.clone(), source };
+        fs::create_dir_all(&self.parent).map_err(make)?;
+        let name = self.parent.file_name().unwrap_or_default().to_string_lossy();
+        if let Some(above) = self.parent.parent() {
+            hand_down(above, &name)?;
+        }
+        hand_down(&self.parent, &name)
     }
 
     pub(crate) fn attempt(&self, name: &str, limits: Limits, pids: u64) -> AttemptCgroup {

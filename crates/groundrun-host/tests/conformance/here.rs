@@ -24,6 +24,7 @@ type Scenario = (&'static str, fn(&mut HostPlace));
 pub(crate) const SCENARIOS: &[Scenario] = &[
     ("a cgroup that no monitor watches over is swept at the start", sweep),
     ("the parent cgroup goes with the last attempt and stays with a running one", parent),
+    ("a parent cgroup that somebody removed is made again", parent_removed),
     ("a writable layer on disk is gone with what is forgotten", writable_on_disk),
     ("without a network there is a loopback alone", no_network),
     ("on the host's network its resolvers are there", host_network),
@@ -86,6 +87,22 @@ fn parent(place: &mut HostPlace) {
     });
     drop(backend);
     assert!(!parents.iter().any(|parent| parent.exists()));
+}
+
+fn parent_removed(place: &mut HostPlace) {
+    let spec = attempt(place, &["exit", "0"]);
+    let witness = Witness::new();
+    let backend = place.open(Arc::clone(&witness) as _);
+    for group in place.cgroups.attempt(spec.id, Default::default()).groups {
+        fs::remove_dir(group.path.parent().expect("it has a parent")).expect("it is empty");
+    }
+    backend.apply(Action::Start(Box::new(spec.clone())));
+    assert_good(&witness.ended(spec.id));
+    backend.apply(Action::Forget(spec.id));
+    bounded(|| match place.leftovers(spec.id.execution) {
+        left if left.is_empty() => Ok(()),
+        left => Err(left),
+    });
 }
 
 fn writable_on_disk(place: &mut HostPlace) {
