@@ -196,6 +196,25 @@ fn settings_come_from_file_environment_and_flags() {
 }
 
 #[test]
+fn the_environment_wins_over_the_file_and_a_flag_over_the_environment() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let file = dir.path().join("groundrun.toml");
+    let data = dir.path().join("data");
+    // An open address is refused for want of a token: which one was taken can be told before anything is served.
+    fs::write(&file, "listen = \"0.0.0.0:1\"\n").expect("written");
+    let serve = |env: Option<&str>, flag: Option<&str>| {
+        let mut command = groundrun();
+        command.args(["serve", "--config"]).arg(&file).arg("--data-dir").arg(&data);
+        command.envs(env.map(|address| ("GROUNDRUN_LISTEN", address)));
+        command.args(flag.into_iter().flat_map(|address| ["--listen", address]));
+        clients::run(&mut command).badly(2).err
+    };
+    assert!(serve(None, None).contains("0.0.0.0:1 "));
+    assert!(serve(Some("0.0.0.0:2"), None).contains("0.0.0.0:2 "));
+    assert!(serve(Some("0.0.0.0:2"), Some("0.0.0.0:3")).contains("0.0.0.0:3 "));
+}
+
+#[test]
 fn the_client_verbs_do_what_gcloud_does() {
     let lab = Lab::start();
     let file = write(lab.dir(), &job("plain", &["args"]));

@@ -6,6 +6,7 @@ pub mod admit;
 pub mod allot;
 pub mod context;
 pub mod id;
+pub mod log;
 pub mod mutants;
 pub mod observe;
 pub mod outcome;

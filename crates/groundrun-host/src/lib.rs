@@ -24,4 +24,4 @@ pub use config::{
     HostConfig, Mountable, Mounts, MountsError, Network, WritableLayer, default_cgroup,
     default_id_base,
 };
-pub use logs::{HostLogs, LogLine, LogsError, Position, Stream};
+pub use logs::{HostLogs, LogsError};

@@ -6,12 +6,14 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use groundrun_core::id::AttemptId;
+use groundrun_core::{
+    id::AttemptId,
+    log::{LogLine, LogPosition, Stream},
+};
 use groundrun_shim::{
     dir,
     log::{LogError, Reader, Source},
 };
-use jiff::Timestamp;
 
 /// Text read at once: a reader holds no more than this and one line, whatever it asks for.
 const BATCH_BYTES_MAX: usize = 4 << 20;
@@ -20,39 +22,6 @@ const BATCH_BYTES_MAX: usize = 4 << 20;
 #[derive(Clone, Debug)]
 pub struct HostLogs {
     attempts: PathBuf,
-}
-
-/// Between two lines of one attempt's log. The default is the start.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Position {
-    /// Bytes of the file before it.
-    pub offset: u64,
-    /// Lines before it.
-    pub line: u64,
-}
-
-/// One line of an attempt's output.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct LogLine {
-    /// When its first byte was read from the program.
-    pub at: Timestamp,
-    /// Where it came from.
-    pub stream: Stream,
-    /// Without the newline; what is not UTF-8 is replaced.
-    pub text: String,
-    /// Number of the line in its attempt, from 0.
-    pub sequence: u64,
-}
-
-/// Where a line came from.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Stream {
-    /// Standard output.
-    Stdout,
-    /// Standard error.
-    Stderr,
-    /// The attempt's monitor: what was dropped.
-    Note,
 }
 
 /// A log could not be read.
@@ -81,9 +50,9 @@ impl HostLogs {
     pub fn read(
         &self,
         id: AttemptId,
-        from: Position,
+        from: LogPosition,
         most: NonZeroUsize,
-    ) -> Result<(Vec<LogLine>, Position), LogsError> {
+    ) -> Result<(Vec<LogLine>, LogPosition), LogsError> {
         let file = self.attempts.join(id.to_string()).join(dir::LOG);
         match read(&file, from, most) {
             Err(LogError::Io(err)) if err.kind() == io::ErrorKind::NotFound => {
@@ -96,9 +65,9 @@ impl HostLogs {
 
 fn read(
     file: &Path,
-    from: Position,
+    from: LogPosition,
     most: NonZeroUsize,
-) -> Result<(Vec<LogLine>, Position), LogError> {
+) -> Result<(Vec<LogLine>, LogPosition), LogError> {
     let mut reader = Reader::open(file, from.offset)?;
     let (mut lines, mut bytes, mut next) = (Vec::new(), 0, from);
     while lines.len() < most.get() && bytes < BATCH_BYTES_MAX {
@@ -115,7 +84,7 @@ fn read(
                 .unwrap_or_else(|err| String::from_utf8_lossy(err.as_bytes()).into_owned()),
             sequence: next.line,
         });
-        next = Position { offset: reader.offset(), line: next.line + 1 };
+        next = LogPosition { offset: reader.offset(), line: next.line + 1 };
     }
     Ok((lines, next))
 }
@@ -129,8 +98,8 @@ mod tests {
         let data = tempfile::tempdir().expect("a directory");
         let id = "f81d4fae-7dec-11d0-a765-00a0c91e6bf6/0-0".parse().expect("it is an id");
         let logs = HostLogs::new(data.path());
-        let read = logs.read(id, Position::default(), NonZeroUsize::MIN).expect("it is read");
-        assert_eq!(read, (Vec::new(), Position::default()));
+        let read = logs.read(id, LogPosition::default(), NonZeroUsize::MIN).expect("it is read");
+        assert_eq!(read, (Vec::new(), LogPosition::default()));
     }
 
     #[test]
@@ -142,6 +111,6 @@ mod tests {
         std::fs::create_dir_all(&dir).expect("it is made");
         std::fs::write(dir.join(dir::LOG), "no log, but long enough").expect("it is written");
         let logs = HostLogs::new(data.path());
-        assert!(logs.read(id, Position::default(), NonZeroUsize::MIN).is_err());
+        assert!(logs.read(id, LogPosition::default(), NonZeroUsize::MIN).is_err());
     }
 }

@@ -34,6 +34,6 @@ mod tests;
 
 pub use app::{Clock, Random, World};
 pub use config::{ConfigError, PROXY_NAME, ServerConfig, Token};
-pub use logs::{LogLine, LogPosition, Logs, Stream};
+pub use logs::Logs;
 pub use place::Projects;
 pub use serve::{BindError, BoundServer, Server};

@@ -8,9 +8,10 @@ use std::{
 
 use groundrun_core::{
     id::{AttemptId, ExecutionUid},
+    log::{LogLine, LogPosition},
     record::{Attempt, Execution},
 };
-use groundrun_host::{HostLogs, LogLine, Position};
+use groundrun_host::HostLogs;
 use groundrun_store::{Store, StoreError};
 
 /// Lines of one log read at once.
@@ -31,7 +32,7 @@ pub(crate) struct Follow {
     store: Arc<Store>,
     logs: HostLogs,
     execution: ExecutionUid,
-    positions: BTreeMap<AttemptId, Position>,
+    positions: BTreeMap<AttemptId, LogPosition>,
     ended: HashSet<AttemptId>,
 }
 

@@ -6,19 +6,19 @@ use std::{
 
 use groundrun_core::{
     id::{AttemptId, ExecutionUid},
+    log::{LogLine, LogPosition},
     port::{Images, Inbox},
     process::ImageConfig,
 };
 use groundrun_engine::{Engine, EngineConfig, Mailbox};
 use groundrun_host::{
-    HostBackend, HostConfig, HostLogs, Mountable, Mounts, MountsError, Position, Share, capacity,
+    HostBackend, HostConfig, HostLogs, Mountable, Mounts, MountsError, Share, capacity,
 };
 use groundrun_image::{
     BuiltIn, BuiltInFile, Credentials, ImageService, ImageStore, Progress, Settings,
 };
 use groundrun_server::{
-    BindError, ConfigError, LogLine, LogPosition, Logs, Projects, Server, ServerConfig, Stream,
-    Token, World,
+    BindError, ConfigError, Logs, Projects, Server, ServerConfig, Token, World,
 };
 use groundrun_shim::SpawnerHandle;
 use groundrun_store::Store;
@@ -255,18 +255,6 @@ impl Logs for Written {
         from: LogPosition,
         most: NonZeroUsize,
     ) -> io::Result<(Vec<LogLine>, LogPosition)> {
-        let position = Position { offset: from.offset, line: from.line };
-        let (lines, next) = self.0.read(attempt, position, most).map_err(io::Error::other)?;
-        let lines = lines.into_iter().map(|line| LogLine {
-            at: line.at,
-            stream: match line.stream {
-                groundrun_host::Stream::Stdout => Stream::Stdout,
-                groundrun_host::Stream::Stderr => Stream::Stderr,
-                groundrun_host::Stream::Note => Stream::Note,
-            },
-            text: line.text,
-            sequence: line.sequence,
-        });
-        Ok((lines.collect(), LogPosition { offset: next.offset, line: next.line }))
+        self.0.read(attempt, from, most).map_err(io::Error::other)
     }
 }

@@ -1,10 +1,10 @@
 //! What `run` shows: lines of tasks on standard output, progress and the summary on standard error.
 
 use groundrun_core::{
+    log::Stream,
     outcome,
     record::{Attempt, Ending, Execution, ImagesState},
 };
-use groundrun_host::Stream;
 use groundrun_image::Progress as Import;
 use jiff::Timestamp;
 use serde_json::{Value, json};

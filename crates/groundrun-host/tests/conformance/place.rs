@@ -11,12 +11,12 @@ use std::{
 
 use groundrun_core::{
     id::{AttemptId, ExecutionUid},
+    log::{LogPosition, Stream},
     port::{Backend, Inbox},
     process::ImageConfig,
 };
 use groundrun_host::{
-    HostBackend, HostConfig, HostLogs, Mountable, Mounts, MountsError, Position, Stream,
-    cgroup::Cgroups,
+    HostBackend, HostConfig, HostLogs, Mountable, Mounts, MountsError, cgroup::Cgroups,
 };
 use groundrun_shim::{Spawner, SpawnerConfig, SpawnerHandle};
 use jiff::Timestamp;
@@ -135,7 +135,7 @@ impl Place for HostPlace {
     fn lines(&self, id: AttemptId) -> Vec<String> {
         let most = NonZeroUsize::new(10_000).expect("it is not zero");
         let logs = HostLogs::new(&self.data());
-        let (lines, _) = logs.read(id, Position::default(), most).expect("the log is read");
+        let (lines, _) = logs.read(id, LogPosition::default(), most).expect("the log is read");
         let written = lines.into_iter().filter(|line| line.stream == Stream::Stdout);
         written.map(|line| line.text).collect()
     }

@@ -6,11 +6,13 @@ use groundrun_api::{
     logging::{LogEntry, MonitoredResource, Severity},
     time::Time,
 };
-use groundrun_core::render;
+use groundrun_core::{
+    log::{LogLine, Stream},
+    render,
+};
 
 use super::{
     merge::Position,
-    seam::{LogLine, Stream},
     sources::Source,
     structured::{Parts, parts},
 };

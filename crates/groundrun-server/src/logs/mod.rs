@@ -16,5 +16,5 @@ mod tree;
 mod viewer;
 
 pub(crate) use list::list;
-pub use seam::{LogLine, LogPosition, Logs, Stream};
+pub use seam::Logs;
 pub(crate) use viewer::viewer;

@@ -6,10 +6,13 @@
 use std::{io, num::NonZeroUsize, sync::Arc};
 
 use groundrun_api::logging::Order;
-use groundrun_core::id::AttemptId;
+use groundrun_core::{
+    id::AttemptId,
+    log::{LogLine, LogPosition},
+};
 use jiff::Timestamp;
 
-use super::seam::{LogLine, LogPosition, Logs};
+use super::seam::Logs;
 
 /// Lines read at once: some 100 KiB of usual lines.
 const BATCH: NonZeroUsize = NonZeroUsize::new(1000).expect("1000 is not zero");
@@ -131,7 +134,9 @@ mod tests {
     use jiff::SignedDuration;
     use uuid::Uuid;
 
-    use super::{super::seam::Stream, *};
+    use groundrun_core::log::Stream;
+
+    use super::*;
 
     /// A log whose n-th line is of second `times[n]`.
     struct Memory(Vec<i64>);

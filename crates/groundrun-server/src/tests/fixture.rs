@@ -19,6 +19,7 @@ use axum::{
 use bytes::Bytes;
 use groundrun_core::{
     id::{AttemptId, BootId},
+    log::{LogLine, LogPosition},
     record::{
         Attempt, Cause, Ending, Execution, ExecutionState, Exit, Job, Readiness, ReadinessState,
         Scope,
@@ -32,7 +33,7 @@ use serde_json::{Value, json};
 use crate::{
     app::{App, World},
     config::ServerConfig,
-    logs::{LogLine, LogPosition, Logs},
+    logs::Logs,
     serve::Front,
 };
 

@@ -3,11 +3,13 @@
 use std::sync::atomic::Ordering;
 
 use axum::http::StatusCode;
-use groundrun_core::id::AttemptId;
+use groundrun_core::{
+    id::AttemptId,
+    log::{LogLine, Stream},
+};
 use serde_json::{Value, json};
 
 use super::fixture::{EXECUTIONS, Fixture, JOBS, exit, job, tasks, time};
-use crate::logs::{LogLine, Stream};
 
 const LIST: &str = "/v2/entries:list?alt=json";
 

@@ -9,7 +9,8 @@ use super::{
     OutputArgs, ServerArgs,
     exit::{Exit, Stop},
     output::{
-        condition, listing, none_here, number, print, print_json, reason, seconds, table, text,
+        condition, listing, none_here, number, print, print_json, reason, seconds, show, table,
+        text,
     },
 };
 use crate::{
@@ -78,11 +79,7 @@ pub(crate) async fn main(verb: ExecutionsVerb) -> Result<Exit, Stop> {
         }
         ExecutionsVerb::Describe { execution, server, output } => {
             let execution = Client::new(&server)?.execution_json(&execution).await?;
-            if output.json {
-                print_json(&execution)?;
-            } else {
-                print(&describe(&execution))?;
-            }
+            show(output, &execution, describe)?;
         }
         ExecutionsVerb::Cancel { execution, wait, server } => {
             let client = Client::new(&server)?;

@@ -11,7 +11,7 @@ use super::{
     executions::{completed, wait_for_completion},
     exit::{Exit, Stop},
     output::{
-        condition, listing, none_here, number, print, print_json, seconds, table, text, word,
+        condition, listing, none_here, number, print, print_json, seconds, show, table, text, word,
     },
 };
 use crate::{client::Client, document, progress::Progress};
@@ -139,29 +139,12 @@ pub(crate) async fn main(verb: JobsVerb) -> Result<Exit, Stop> {
         }
         JobsVerb::Describe { job, server, output } => {
             let job = Client::new(&server)?.job(&job).await?;
-            if output.json {
-                print_json(&job)?;
-            } else {
-                print(&describe(&job))?;
-            }
+            show(output, &job, describe)?;
         }
         JobsVerb::Apply { file, server, output } => {
             let document = document::read(&file)?;
             let job = Client::new(&server)?.apply(&document.name, &document.value).await?;
-            if output.json {
-                print_json(&job)?;
-            } else {
-                let (status, message) = condition(&job, "Ready");
-                let name = &document.name;
-                let (what, next) = match status {
-                    "True" => {
-                        ("is ready", format!("; execute it with: groundrun jobs execute {name}"))
-                    }
-                    "False" => ("is NOT ready: ", message.to_owned()),
-                    _ => ("is being checked", format!("; see: groundrun jobs describe {name}")),
-                };
-                print(&format!("job {name} {what}{next}\n"))?;
-            }
+            show(output, &job, applied)?;
         }
         JobsVerb::Execute(args) => return execute(args).await,
         JobsVerb::Delete { job, server } => {
@@ -203,6 +186,18 @@ async fn execute(args: ExecuteArgs) -> Result<Exit, Stop> {
         }
     }
     Ok(exit)
+}
+
+/// Whether a job that was just applied can run, and what to do next.
+fn applied(job: &Value) -> String {
+    let name = text(job, &["metadata", "name"]);
+    let (status, message) = condition(job, "Ready");
+    let how = match status {
+        "True" => format!("is ready; execute it with: groundrun jobs execute {name}"),
+        "False" => format!("is NOT ready: {message}"),
+        _ => format!("is being checked; see: groundrun jobs describe {name}"),
+    };
+    format!("job {name} {how}\n")
 }
 
 fn list(jobs: &[Value]) -> String {

@@ -5,7 +5,7 @@ use std::io::{self, Write};
 use comfy_table::{Table, presets};
 use serde_json::Value;
 
-use super::exit::Stop;
+use super::{OutputArgs, exit::Stop};
 
 /// Writes to standard output; a closed pipe (`| head`) is not an error worth a message.
 pub(crate) fn print(text: &str) -> Result<(), Stop> {
@@ -16,6 +16,15 @@ pub(crate) fn print(text: &str) -> Result<(), Stop> {
         }
         _ => Ok(()),
     }
+}
+
+/// The object as the API gave it, or `text` of it for a person.
+pub(crate) fn show(
+    output: OutputArgs,
+    object: &Value,
+    text: impl FnOnce(&Value) -> String,
+) -> Result<(), Stop> {
+    if output.json { print_json(object) } else { print(&text(object)) }
 }
 
 /// Pretty JSON with a final newline.

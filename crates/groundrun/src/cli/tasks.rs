@@ -7,7 +7,7 @@ use super::{
     OutputArgs, ServerArgs,
     executions::conditions,
     exit::{Exit, Stop},
-    output::{listing, number, print, print_json, seconds, table, text},
+    output::{listing, number, print, print_json, seconds, show, table, text},
 };
 use crate::client::Client;
 
@@ -72,11 +72,7 @@ pub(crate) async fn main(verb: TasksVerb) -> Result<Exit, Stop> {
         }
         TasksVerb::Describe { task, server, output } => {
             let task = Client::new(&server)?.task(&task).await?;
-            if output.json {
-                print_json(&task)?;
-            } else {
-                print(&describe(&task))?;
-            }
+            show(output, &task, describe)?;
         }
     }
     Ok(Exit::Succeeded)

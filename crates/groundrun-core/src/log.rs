@@ -1,0 +1,36 @@
+//! What an attempt wrote: the words in which the backend that reads it and the front that shows it agree.
+
+use jiff::Timestamp;
+
+/// Between two lines of one attempt's log. The default is the start.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub struct LogPosition {
+    /// The backend's own; on this machine, bytes of the file before it.
+    pub offset: u64,
+    /// Lines before it.
+    pub line: u64,
+}
+
+/// One line of one attempt.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LogLine {
+    /// When its first byte was read from the program.
+    pub at: Timestamp,
+    /// Where it was written to.
+    pub stream: Stream,
+    /// Without its line break; what is not UTF-8 is replaced.
+    pub text: String,
+    /// Its number in the attempt's log, from 0.
+    pub sequence: u64,
+}
+
+/// Where a line was written to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Stream {
+    /// Standard output.
+    Stdout,
+    /// Standard error.
+    Stderr,
+    /// By the attempt's monitor: what was dropped.
+    Note,
+}
