@@ -142,6 +142,12 @@ mod tests {
             .env("TMPDIR", &dir)
             .spawn()
             .expect("sleep starts");
+        // The kernel shows a program's environment a moment after the program replaced its parent's.
+        let begun = Instant::now();
+        while processes_of(&dir).is_empty() {
+            assert!(begun.elapsed() < Duration::from_secs(60), "it never shows its environment");
+            pause();
+        }
         let left = scene.check().expect_err("something is left");
         sleeper.kill().expect("it can be killed");
         sleeper.wait().expect("it ends");
