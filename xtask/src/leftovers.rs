@@ -11,6 +11,8 @@ use std::{
     time::{Duration, Instant},
 };
 
+use crate::sh;
+
 /// Another run of the tests on this machine has its own cgroups; none of its servers lives as long.
 const CGROUPS_OF_OTHERS: Duration = Duration::from_secs(120);
 
@@ -53,7 +55,7 @@ impl Scene {
         let mut new: Vec<PathBuf> = cgroups().difference(&self.cgroups).cloned().collect();
         let begun = Instant::now();
         while !new.is_empty() && begun.elapsed() < CGROUPS_OF_OTHERS {
-            pause();
+            sh::pause();
             new.retain(|dir| dir.is_dir());
         }
         new.iter().map(|dir| format!("cgroup {}", dir.display())).collect()
@@ -105,11 +107,6 @@ fn entries(dir: &Path) -> impl Iterator<Item = PathBuf> {
     listing.into_iter().flatten().flatten().map(|entry| entry.path())
 }
 
-#[expect(clippy::disallowed_methods, reason = "the pause between two looks at a condition")]
-fn pause() {
-    std::thread::sleep(Duration::from_millis(100));
-}
-
 #[cfg(test)]
 mod tests {
     use std::{os::unix::process::CommandExt, process::Command};
@@ -146,7 +143,7 @@ mod tests {
         let begun = Instant::now();
         while processes_of(&dir).is_empty() {
             assert!(begun.elapsed() < Duration::from_secs(60), "it never shows its environment");
-            pause();
+            sh::pause();
         }
         let left = scene.check().expect_err("something is left");
         sleeper.kill().expect("it can be killed");

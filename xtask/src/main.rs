@@ -1,4 +1,4 @@
-//! Developer tasks: `cargo xtask test`, `tidy`, `needs`, `bench`, `tables`, `compat`.
+//! Developer tasks: `cargo xtask test`, `tidy`, `needs`, `bench`, `tables`, `compat`, `vm`.
 
 use std::process::ExitCode;
 
@@ -10,6 +10,7 @@ mod sh;
 mod tables;
 mod test;
 mod tidy;
+mod vm;
 
 const USAGE: &str = "\
 cargo xtask <task>
@@ -17,6 +18,7 @@ cargo xtask <task>
   test     bring what the tests need, then everything that `.ci/run` asks: format, lints, tidy, docs, all tests
   needs    only bring what the tests need (as root on Debian), or list what is missing
   bench    [start|list|latency|throughput|array|memory]: figures beside crun (as root)
+  vm       build|run: a machine with pure cgroup v2 and systemd, for tests and for trying things out (as root)
   tidy     house rules that no compiler knows
   compat   [--check]: make docs/compatibility.md, or compare it with the sources
   tables   [--check] --discovery FILE: make the table of v1 messages, or compare it
@@ -27,6 +29,12 @@ fn main() -> ExitCode {
     let outcome = match arguments.first().map(String::as_str) {
         Some("test") => test::main(),
         Some("needs") => needs::main(),
+        Some("vm") => {
+            return vm::main(&arguments[1..]).unwrap_or_else(|message| {
+                eprintln!("{message}");
+                ExitCode::FAILURE
+            });
+        }
         Some("bench") => bench::main(&arguments[1..]),
         Some("tidy") => tidy::main(),
         Some("compat") => compat::main(&arguments[1..]),

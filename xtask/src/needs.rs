@@ -33,6 +33,14 @@ const PROGRAMS: &[Program] = &[
     },
     Program { name: "node", package: "nodejs", why: "Google's typed client for Node" },
     Program { name: "npm", package: "npm", why: "brings that client" },
+    Program {
+        name: "qemu-system-x86_64",
+        package: "qemu-system-x86",
+        why: "a machine with pure cgroup v2 and systemd",
+    },
+    Program { name: "mmdebstrap", package: "mmdebstrap", why: "makes that machine's root" },
+    Program { name: "mkfs.ext4", package: "e2fsprogs", why: "and its file system" },
+    Program { name: "strip", package: "binutils", why: "makes what is put in there small" },
     Program { name: "git", package: "git", why: "tidy asks it for the project's files" },
 ];
 

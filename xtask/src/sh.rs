@@ -3,7 +3,7 @@
 use std::{
     path::{Path, PathBuf},
     process::Command,
-    time::Instant,
+    time::{Duration, Instant},
 };
 
 /// The project's root.
@@ -33,6 +33,30 @@ pub(crate) fn run_with(line: &[&str], env: &[(&str, &str)]) -> Result<(), String
     let seconds = begun.elapsed().as_secs();
     eprintln!("== {text}: {status} after {seconds} s");
     if status.success() { Ok(()) } else { Err(format!("failed: {text}")) }
+}
+
+/// Runs a command in another directory.
+pub(crate) fn run_in(dir: &Path, line: &[&str]) -> Result<(), String> {
+    let text = line.join(" ");
+    eprintln!("\n== {text}");
+    let status = command(line).current_dir(dir).status().map_err(|e| format!("{text}: {e}"))?;
+    if status.success() { Ok(()) } else { Err(format!("failed: {text}")) }
+}
+
+/// What a command writes to its standard output; an error has what it complained of.
+pub(crate) fn output(line: &[&str]) -> Result<String, String> {
+    let text = line.join(" ");
+    let output = command(line).output().map_err(|e| format!("{text}: {e}"))?;
+    if output.status.success() {
+        return Ok(String::from_utf8_lossy(&output.stdout).into_owned());
+    }
+    Err(format!("failed: {text}\n{}", String::from_utf8_lossy(&output.stderr)))
+}
+
+/// Between two looks at a condition.
+#[expect(clippy::disallowed_methods, reason = "the pause between two looks at a condition")]
+pub(crate) fn pause() {
+    std::thread::sleep(Duration::from_millis(50));
 }
 
 /// Whether a program is on the PATH.
