@@ -57,8 +57,10 @@ pub struct AttemptSpec {
     pub id: AttemptId,
     /// The host name inside: the execution's name, cut to 63 bytes.
     pub hostname: String,
-    /// One container now; several with the sidecar issue.
-    pub container: ContainerSpec,
+    /// At least one, in the order of the spec.
+    pub containers: Vec<ContainerSpec>,
+    /// What the containers can mount.
+    pub volumes: Vec<VolumeSpec>,
     /// Wall time that the attempt may take, counted by the backend from the start of the process.
     pub timeout: Duration,
     /// Between SIGTERM and SIGKILL at the timeout.
@@ -66,9 +68,9 @@ pub struct AttemptSpec {
 }
 
 /// One container of an attempt.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct ContainerSpec {
-    /// `Container.name`, or the server's name for an unnamed one.
+    /// `Container.name`, or the server's name for an unnamed one. No two of an attempt have the same.
     pub name: String,
     /// Digest (`sha256:…`) of the image's manifest, as imported.
     pub image: String,
@@ -82,6 +84,95 @@ pub struct ContainerSpec {
     pub working_dir: Option<String>,
     /// Limits.
     pub limits: Limits,
+    /// Names of containers that must have started, and whose startup probes must have succeeded, before this one starts.
+    /// A container that others depend on is a sidecar.
+    pub depends_on: Vec<String>,
+    /// What tells that it has started; without one it has as soon as its program runs.
+    pub startup_probe: Option<Probe>,
+    /// Volumes in its file system.
+    pub mounts: Vec<MountSpec>,
+}
+
+/// Asks a container again and again whether it has started.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Probe {
+    /// How it is asked.
+    pub check: ProbeCheck,
+    /// From the container's start to the first time.
+    pub initial_delay: Duration,
+    /// How long one answer may take.
+    pub timeout: Duration,
+    /// From one time to the next.
+    pub period: Duration,
+    /// After so many failures, one after the other, the attempt has failed.
+    pub failure_threshold: u32,
+}
+
+/// How a container is asked, from inside the task's network.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum ProbeCheck {
+    /// `GET`; an answer from 200 to 399 is success.
+    HttpGet {
+        /// Path and query.
+        path: String,
+        /// Port on the loopback.
+        port: u16,
+        /// Names and values.
+        headers: Vec<(String, String)>,
+    },
+    /// A connection is success.
+    TcpSocket {
+        /// Port on the loopback.
+        port: u16,
+    },
+    /// `grpc.health.v1.Health/Check`; `SERVING` is success.
+    Grpc {
+        /// Port on the loopback.
+        port: u16,
+        /// Of the request; empty asks about the whole server.
+        service: String,
+    },
+}
+
+/// A volume in a container's file system.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct MountSpec {
+    /// Name of the volume.
+    pub volume: String,
+    /// Absolute path inside, neither `/` nor below `/dev`, `/proc` or `/sys`.
+    pub path: String,
+    /// Whether nothing can be written to it there.
+    pub read_only: bool,
+}
+
+/// Files that the containers of an attempt share.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct VolumeSpec {
+    /// By which mounts name it.
+    pub name: String,
+    /// What it is.
+    pub kind: VolumeKind,
+}
+
+/// What a volume is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum VolumeKind {
+    /// Empty at the start of the attempt, gone with its end.
+    EmptyDir {
+        /// Where it is kept.
+        medium: Medium,
+        /// Bytes; without a limit in memory, half of the memory of all containers.
+        size_limit: Option<u64>,
+    },
+}
+
+/// Where a volume is kept.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Medium {
+    /// In memory, which is counted against the container that writes.
+    Memory,
+    /// On the machine's disk.
+    Disk,
 }
 
 /// CPU and memory of a container or of a sum of them.

@@ -131,7 +131,6 @@ fn working_dir(image: &ImageConfig, spec: &ContainerSpec) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::port::Limits;
 
     fn words(text: &str) -> Vec<String> {
         text.split_whitespace().map(str::to_owned).collect()
@@ -153,9 +152,7 @@ mod tests {
             image: "sha256:0".into(),
             command: words(command),
             args: words(args),
-            env: Vec::new(),
-            working_dir: None,
-            limits: Limits::default(),
+            ..ContainerSpec::default()
         }
     }
 

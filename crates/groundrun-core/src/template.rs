@@ -90,17 +90,23 @@ impl TaskTemplate {
     /// All that a start of `id` needs; `digests` has one per container.
     #[must_use]
     pub fn attempt(&self, id: AttemptId, digests: &[String]) -> AttemptSpec {
-        let mut containers = self.containers.iter().zip(digests).map(|(container, digest)| {
+        let containers = self.containers.iter().zip(digests).map(|(container, digest)| {
             let mut container = container.clone();
             container.image.clone_from(digest);
             container.env.extend(self.system_variables(id));
             container
         });
-        let container =
-            containers.next().expect("a template has a container, an import a digest for each");
         let mut hostname = self.execution.clone();
         hostname.truncate(hostname.floor_char_boundary(HOSTNAME_BYTES_MAX));
-        AttemptSpec { id, hostname, container, timeout: self.timeout, grace: GRACE }
+        AttemptSpec {
+            id,
+            hostname,
+            // One, until admission lets several pass.
+            containers: containers.take(1).collect(),
+            volumes: Vec::new(),
+            timeout: self.timeout,
+            grace: GRACE,
+        }
     }
 
     /// They come last, so that they win over what the image and the spec say (fact: semantics 5.1).
@@ -143,6 +149,7 @@ fn container((index, container): (usize, &v1::Container)) -> Result<ContainerSpe
                 .and_then(quantity::units)
                 .ok_or_else(|| fault(path("resources.limits.memory"), "is not a quantity"))?,
         },
+        ..ContainerSpec::default()
     })
 }
 

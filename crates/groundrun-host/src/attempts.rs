@@ -12,7 +12,10 @@ use std::{
 use groundrun_core::id::{AttemptId, ExecutionUid};
 use groundrun_shim::dir;
 
-use crate::{launch::WRITABLE, removal::remove_all};
+use crate::{
+    launch::{VOLUMES, WRITABLE},
+    removal::remove_all,
+};
 
 /// Nobody but the server looks in: logs may hold anything.
 const MODE: u32 = 0o700;
@@ -55,11 +58,6 @@ impl Attempts {
         Ok(dir)
     }
 
-    /// Makes an empty directory for a writable layer.
-    pub(crate) fn make_writable(&self, id: AttemptId) -> io::Result<()> {
-        make(&self.dir(id).join(WRITABLE))
-    }
-
     /// Says that an attempt that was never begun never will be: a launch that is still on its way finds the mark.
     pub(crate) fn close(&self, id: AttemptId) -> io::Result<Closed> {
         let mark = self.make(id)?.join(dir::BEGUN);
@@ -79,7 +77,8 @@ impl Attempts {
         // The same file as the record's, by another name, with the space that was kept for it.
         let mark = OpenOptions::new().write(true).open(dir.join(dir::BEGUN));
         unless_absent(mark.and_then(|mark| mark.set_len(0)))?;
-        remove_all(&dir.join(WRITABLE))
+        remove_all(&dir.join(WRITABLE))?;
+        remove_all(&dir.join(VOLUMES))
     }
 
     /// Takes all of an execution away in one step; [`Attempts::empty_trash`] deletes it.
@@ -99,7 +98,8 @@ impl Attempts {
     }
 }
 
-fn make(dir: &Path) -> io::Result<()> {
+/// Makes a directory and those above it. It may be there.
+pub(crate) fn make(dir: &Path) -> io::Result<()> {
     DirBuilder::new().recursive(true).mode(MODE).create(dir)
 }
 
@@ -132,8 +132,11 @@ mod tests {
         let data = tempfile::tempdir().expect("a directory");
         let attempts = Attempts::open(data.path()).expect("it opens");
         let dir = attempts.make(id()).expect("it is made");
-        attempts.make_writable(id()).expect("it is made");
-        for name in [dir::LOCK, dir::BEGUN, dir::LOG, dir::EXIT, "writable/file"] {
+        for name in [WRITABLE, VOLUMES] {
+            make(&dir.join(name)).expect("it is made");
+        }
+        let files = [dir::LOCK, dir::BEGUN, dir::LOG, dir::EXIT, "writable/file", "volumes/file"];
+        for name in files {
             fs::write(dir.join(name), "something").expect("it is written");
         }
         attempts.forget(id()).expect("it is forgotten");
@@ -178,8 +181,8 @@ mod tests {
         // In memory, where so many are made fast.
         let data = tempfile::tempdir_in("/dev/shm").expect("a directory");
         let attempts = Attempts::open(data.path()).expect("it opens");
-        attempts.make_writable(id()).expect("it is made");
         let dir = attempts.dir(id());
+        make(&dir.join(WRITABLE)).expect("it is made");
         make_deep(&dir.join(WRITABLE), 20_000);
         attempts.forget(id()).expect("it is forgotten");
         assert_eq!(names(&dir), Vec::<String>::new());

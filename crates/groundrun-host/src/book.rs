@@ -293,7 +293,7 @@ impl Queue {
 #[cfg(test)]
 mod tests {
     use groundrun_core::{
-        port::{ContainerSpec, Limits},
+        port::ContainerSpec,
         record::{Cause, Exit},
     };
 
@@ -314,15 +314,8 @@ mod tests {
         Box::new(AttemptSpec {
             id: id(task),
             hostname: String::new(),
-            container: ContainerSpec {
-                name: String::new(),
-                image: String::new(),
-                command: vec![],
-                args: vec![],
-                env: vec![],
-                working_dir: None,
-                limits: Limits::default(),
-            },
+            containers: vec![ContainerSpec::default()],
+            volumes: vec![],
             timeout: SECOND,
             grace: SECOND,
         })

@@ -1,13 +1,16 @@
 //! What the shim is told: an attempt's spec, its image and this machine put together. Pure.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use groundrun_core::{
-    port::AttemptSpec,
+    port::{
+        AttemptSpec, ContainerSpec, Medium, MountSpec, Probe, ProbeCheck, VolumeKind, VolumeSpec,
+    },
     process::{Process, ProcessFault},
 };
 use groundrun_shim::protocol::{
-    self, GivenFile, Launch, Resource, Rlimit, Root, TERMINATION_MESSAGE_PATH, Writable,
+    self, Container, GivenFile, Launch, Resource, Rlimit, Root, TERMINATION_MESSAGE_PATH, Volume,
+    Writable,
 };
 
 use crate::{
@@ -30,41 +33,38 @@ pub(crate) struct HostFiles {
 /// Name, in the attempt's directory, of a writable layer on disk.
 pub(crate) const WRITABLE: &str = "writable";
 
-/// Puts the launch of `spec` together.
+/// Name, in the attempt's directory, of the volumes on disk.
+pub(crate) const VOLUMES: &str = "volumes";
+
+/// What a container of the attempt stands on.
+#[derive(Clone, Debug)]
+pub(crate) struct Ground {
+    pub(crate) image: Mountable,
+    pub(crate) cgroup: AttemptCgroup,
+}
+
+/// Puts the launch of `spec` together; `grounds` has one for each container.
 ///
 /// # Errors
-/// When there is nothing that could be run, whatever the image's files are.
+/// When there is nothing that could be run, whatever the images' files are.
 pub(crate) fn launch(
     spec: &AttemptSpec,
-    image: Mountable,
-    cgroup: AttemptCgroup,
+    grounds: Vec<Ground>,
     dir: &Path,
     config: &HostConfig,
     host: &HostFiles,
-) -> Result<Launch, ProcessFault> {
-    let process = Process::new(&image.config, &spec.container)?;
+) -> Result<Launch, LaunchFault> {
+    let containers = spec.containers.iter().zip(grounds).enumerate();
     Ok(Launch {
         attempt_dir: dir.to_owned(),
-        cgroups: cgroup.groups,
-        oom_kills: Some(cgroup.oom_kills),
-        memory_peak: Some(cgroup.memory_peak),
-        root: Root {
-            layers: image.layers,
-            writable: match config.writable_layer {
-                WritableLayer::Memory => {
-                    Writable::Memory { max_bytes: spec.container.limits.memory_bytes }
-                }
-                WritableLayer::Disk => Writable::Disk(dir.join(WRITABLE)),
-            },
-        },
+        containers: containers
+            .map(|(index, (container, ground))| {
+                let writable = writable(spec, index, dir, config);
+                launched(spec, container, ground, writable)
+            })
+            .collect::<Result<_, _>>()?,
+        volumes: volumes(spec, dir)?,
         id_base: config.id_base,
-        process: protocol::Process {
-            argv: process.argv,
-            env: process.env,
-            cwd: process.cwd,
-            user: process.user,
-            rlimits: rlimits(),
-        },
         files: files(&spec.hostname, config.network, host),
         hostname: spec.hostname.clone(),
         network: match config.network {
@@ -74,8 +74,124 @@ pub(crate) fn launch(
         timeout: spec.timeout,
         grace: spec.grace,
         log: config.log,
+    })
+}
+
+/// What of a spec can never be started.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub(crate) enum LaunchFault {
+    #[error(transparent)]
+    Process(#[from] ProcessFault),
+    #[error("{what} {name:?} that container {container:?} names is not there")]
+    Unknown { what: &'static str, name: String, container: String },
+    #[error(
+        "volume {0:?} on disk cannot be held to its sizeLimit on this machine: leave the limit out, or use medium Memory"
+    )]
+    SizeLimitOnDisk(String),
+}
+
+/// Directories that [`launch`] expects in the attempt's, beyond it.
+pub(crate) fn directories(spec: &AttemptSpec, dir: &Path, config: &HostConfig) -> Vec<PathBuf> {
+    let layers =
+        (0..spec.containers.len()).filter_map(|index| match writable(spec, index, dir, config) {
+            Writable::Memory { .. } => None,
+            Writable::Disk(directory) => Some(directory),
+        });
+    let is_on_disk = |volume: &VolumeSpec| {
+        matches!(volume.kind, VolumeKind::EmptyDir { medium: Medium::Disk, .. })
+    };
+    let on_disk = spec.volumes.iter().enumerate().filter(|(_, volume)| is_on_disk(volume));
+    layers.chain(on_disk.map(|(index, _)| volume_dir(dir, index))).collect()
+}
+
+fn writable(spec: &AttemptSpec, index: usize, dir: &Path, config: &HostConfig) -> Writable {
+    match (config.writable_layer, spec.containers.as_slice()) {
+        (WritableLayer::Memory, containers) => {
+            Writable::Memory { max_bytes: containers[index].limits.memory_bytes }
+        }
+        (WritableLayer::Disk, [_]) => Writable::Disk(dir.join(WRITABLE)),
+        (WritableLayer::Disk, _) => Writable::Disk(dir.join(WRITABLE).join(index.to_string())),
+    }
+}
+
+fn volume_dir(dir: &Path, index: usize) -> PathBuf {
+    dir.join(VOLUMES).join(index.to_string())
+}
+
+fn volumes(spec: &AttemptSpec, dir: &Path) -> Result<Vec<Volume>, LaunchFault> {
+    let memory: u64 = spec.containers.iter().map(|container| container.limits.memory_bytes).sum();
+    let volume = |(index, volume): (usize, &VolumeSpec)| match volume.kind {
+        VolumeKind::EmptyDir { medium: Medium::Memory, size_limit } => {
+            Ok(Volume::Memory { max_bytes: size_limit.unwrap_or(memory / 2) })
+        }
+        VolumeKind::EmptyDir { medium: Medium::Disk, size_limit: None } => {
+            Ok(Volume::Disk { directory: volume_dir(dir, index) })
+        }
+        VolumeKind::EmptyDir { medium: Medium::Disk, size_limit: Some(_) } => {
+            Err(LaunchFault::SizeLimitOnDisk(volume.name.clone()))
+        }
+    };
+    spec.volumes.iter().enumerate().map(volume).collect()
+}
+
+fn launched(
+    spec: &AttemptSpec,
+    container: &ContainerSpec,
+    ground: Ground,
+    writable: Writable,
+) -> Result<Container, LaunchFault> {
+    let process = Process::new(&ground.image.config, container)?;
+    let unknown = |what, name: &String| LaunchFault::Unknown {
+        what,
+        name: name.clone(),
+        container: container.name.clone(),
+    };
+    let place_of = |name: &String| {
+        let found = spec.containers.iter().position(|other| other.name == *name);
+        found.ok_or_else(|| unknown("container", name))
+    };
+    let mount = |mount: &MountSpec| {
+        let volume = spec.volumes.iter().position(|volume| volume.name == mount.volume);
+        Ok::<_, LaunchFault>(protocol::Mount {
+            volume: volume.ok_or_else(|| unknown("volume", &mount.volume))?,
+            path: mount.path.clone(),
+            read_only: mount.read_only,
+        })
+    };
+    Ok(Container {
+        name: container.name.clone(),
+        cgroups: ground.cgroup.groups,
+        oom_kills: Some(ground.cgroup.oom_kills),
+        memory_peak: Some(ground.cgroup.memory_peak),
+        root: Root { layers: ground.image.layers, writable },
+        process: protocol::Process {
+            argv: process.argv,
+            env: process.env,
+            cwd: process.cwd,
+            user: process.user,
+            rlimits: rlimits(),
+        },
+        mounts: container.mounts.iter().map(mount).collect::<Result<_, _>>()?,
+        depends_on: container.depends_on.iter().map(place_of).collect::<Result<_, _>>()?,
+        startup_probe: container.startup_probe.as_ref().map(probe),
         termination_message_path: TERMINATION_MESSAGE_PATH.to_owned(),
     })
+}
+
+fn probe(probe: &Probe) -> protocol::Probe {
+    protocol::Probe {
+        check: match probe.check.clone() {
+            ProbeCheck::HttpGet { path, port, headers } => {
+                protocol::ProbeCheck::HttpGet { path, port, headers }
+            }
+            ProbeCheck::TcpSocket { port } => protocol::ProbeCheck::TcpSocket { port },
+            ProbeCheck::Grpc { port, service } => protocol::ProbeCheck::Grpc { port, service },
+        },
+        initial_delay: probe.initial_delay,
+        timeout: probe.timeout,
+        period: probe.period,
+        failure_threshold: probe.failure_threshold,
+    }
 }
 
 /// A core file would go into the task's memory, and away with it. One byte and not none: a `core_pattern` that is a program
@@ -121,38 +237,49 @@ mod tests {
 
     use super::*;
 
+    fn container(name: &str) -> ContainerSpec {
+        ContainerSpec {
+            name: name.into(),
+            image: "sha256:0".into(),
+            args: vec!["two".into()],
+            env: vec![("A".into(), "b".into())],
+            limits: Limits { cpu_millis: 1000, memory_bytes: 512 << 20 },
+            ..ContainerSpec::default()
+        }
+    }
+
     fn spec() -> AttemptSpec {
         AttemptSpec {
             id: "f81d4fae-7dec-11d0-a765-00a0c91e6bf6/12-3".parse().expect("it is an id"),
             hostname: "job-x".into(),
-            container: ContainerSpec {
-                name: "main".into(),
-                image: "sha256:0".into(),
-                command: vec![],
-                args: vec!["two".into()],
-                env: vec![("A".into(), "b".into())],
-                working_dir: None,
-                limits: Limits { cpu_millis: 1000, memory_bytes: 512 << 20 },
-            },
+            containers: vec![container("main")],
+            volumes: vec![],
             timeout: Duration::from_secs(600),
             grace: Duration::from_secs(10),
         }
     }
 
-    fn launched(change: impl FnOnce(&mut HostConfig)) -> Launch {
-        let image = Mountable {
-            layers: vec!["/layers/top".into(), "/layers/bottom".into()],
-            config: ImageConfig { entrypoint: vec!["/one".into()], ..ImageConfig::default() },
-        };
+    fn of(spec: &AttemptSpec, change: impl FnOnce(&mut HostConfig)) -> Result<Launch, LaunchFault> {
         let counter = || Counter { path: "/c".into(), key: String::new() };
-        let cgroup = AttemptCgroup { groups: vec![], oom_kills: counter(), memory_peak: counter() };
+        let ground = |_| Ground {
+            image: Mountable {
+                layers: vec!["/layers/top".into(), "/layers/bottom".into()],
+                config: ImageConfig { entrypoint: vec!["/one".into()], ..ImageConfig::default() },
+            },
+            cgroup: AttemptCgroup { groups: vec![], oom_kills: counter(), memory_peak: counter() },
+        };
         let host = HostFiles {
             resolv_conf: "nameserver 192.0.2.1\n".into(),
             hosts: "127.0.0.1 localhost\n192.0.2.7 db".into(),
         };
         let mut config = HostConfig::new("/data".into(), Arc::new(|| Timestamp::UNIX_EPOCH));
         change(&mut config);
-        launch(&spec(), image, cgroup, Path::new("/data/a"), &config, &host).expect("it can be run")
+        let grounds = spec.containers.iter().map(ground).collect();
+        launch(spec, grounds, Path::new("/data/a"), &config, &host)
+    }
+
+    fn launched(change: impl FnOnce(&mut HostConfig)) -> Launch {
+        of(&spec(), change).expect("it can be run")
     }
 
     fn contents(launch: &Launch, path: &str) -> String {
@@ -163,25 +290,79 @@ mod tests {
     #[test]
     fn the_image_and_the_spec_are_put_together() {
         let launch = launched(|_| {});
-        assert_eq!(launch.process.argv, ["/one", "two"]);
-        assert!(launch.process.env.contains(&("A".into(), "b".into())));
-        assert_eq!(launch.root.layers.len(), 2);
+        let container = &launch.containers[0];
+        assert_eq!(container.process.argv, ["/one", "two"]);
+        assert!(container.process.env.contains(&("A".into(), "b".into())));
+        assert_eq!(container.root.layers.len(), 2);
         assert_eq!(launch.timeout, Duration::from_secs(600));
         assert_eq!(launch.hostname, "job-x");
     }
 
     #[test]
     fn a_crash_starts_no_program_of_the_machines() {
-        let rlimits = launched(|_| {}).process.rlimits;
+        let launch = launched(|_| {});
+        let rlimits = &launch.containers[0].process.rlimits;
         let core = rlimits.iter().find(|limit| limit.resource == Resource::Core);
         assert_eq!(core.map(|limit| (limit.soft, limit.hard)), Some((Some(1), Some(1))));
     }
 
     #[test]
     fn changes_in_memory_are_bounded_by_the_memory_limit() {
-        assert_eq!(launched(|_| {}).root.writable, Writable::Memory { max_bytes: 512 << 20 });
-        let disk = launched(|config| config.writable_layer = WritableLayer::Disk);
-        assert_eq!(disk.root.writable, Writable::Disk("/data/a/writable".into()));
+        let writable = |launch: Launch| {
+            let roots = launch.containers.into_iter().map(|container| container.root.writable);
+            roots.collect::<Vec<_>>()
+        };
+        assert_eq!(writable(launched(|_| {})), [Writable::Memory { max_bytes: 512 << 20 }]);
+        let on_disk = |config: &mut HostConfig| config.writable_layer = WritableLayer::Disk;
+        assert_eq!(writable(launched(on_disk)), [Writable::Disk("/data/a/writable".into())]);
+        let mut two = spec();
+        two.containers.push(container("other"));
+        let disk = |index| Writable::Disk(format!("/data/a/writable/{index}").into());
+        let launch = of(&two, on_disk).expect("it can be run");
+        assert_eq!(writable(launch), [disk(0), disk(1)], "each has its own");
+    }
+
+    #[test]
+    fn names_become_places() {
+        let mut two = spec();
+        two.containers.push(container("database"));
+        two.containers[0].depends_on = vec!["database".into()];
+        let mount = |volume: &str| MountSpec {
+            volume: volume.into(),
+            path: "/shared".into(),
+            read_only: false,
+        };
+        two.containers[0].mounts = vec![mount("scratch")];
+        let empty = |name: &str, medium, size_limit| VolumeSpec {
+            name: name.into(),
+            kind: VolumeKind::EmptyDir { medium, size_limit },
+        };
+        two.volumes = vec![
+            empty("cache", Medium::Memory, None),
+            empty("small", Medium::Memory, Some(5)),
+            empty("scratch", Medium::Disk, None),
+        ];
+        let launch = of(&two, |_| {}).expect("it can be run");
+        assert_eq!(launch.containers[0].depends_on, [1]);
+        assert_eq!(launch.containers[0].mounts[0].volume, 2);
+        let volumes = [
+            Volume::Memory { max_bytes: 512 << 20 },
+            Volume::Memory { max_bytes: 5 },
+            Volume::Disk { directory: "/data/a/volumes/2".into() },
+        ];
+        assert_eq!(launch.volumes, volumes);
+        two.containers[0].mounts = vec![mount("nowhere")];
+        let fault = of(&two, |_| {}).expect_err("there is no such volume");
+        assert!(fault.to_string().contains("\"nowhere\""), "{fault}");
+    }
+
+    #[test]
+    fn a_limit_that_nothing_enforces_is_refused_by_name() {
+        let mut limited = spec();
+        let kind = VolumeKind::EmptyDir { medium: Medium::Disk, size_limit: Some(1 << 20) };
+        limited.volumes = vec![VolumeSpec { name: "scratch".into(), kind }];
+        let fault = of(&limited, |_| {}).expect_err("nothing holds it to its limit");
+        assert_eq!(fault, LaunchFault::SizeLimitOnDisk("scratch".into()));
     }
 
     #[test]

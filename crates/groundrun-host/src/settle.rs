@@ -13,7 +13,7 @@ use std::{
 
 use groundrun_core::{
     id::AttemptId,
-    port::AttemptSpec,
+    port::{AttemptSpec, ContainerSpec},
     record::{Cause, Ending, Exit, Fault},
 };
 use groundrun_shim::{
@@ -25,11 +25,11 @@ use jiff::Timestamp;
 use rustix::process::Signal;
 
 use crate::{
-    attempts::{Attempts, Closed},
+    attempts::{Attempts, Closed, make},
     book::Wants,
     cgroup::Cgroups,
-    config::{HostConfig, Mounts, WritableLayer},
-    launch::{HostFiles, launch},
+    config::{HostConfig, Mounts},
+    launch::{Ground, HostFiles, directories, launch},
     watch::{Bell, Waited, wait_readable},
 };
 
@@ -209,22 +209,33 @@ impl Means {
     }
 
     fn prepare(&self, spec: &AttemptSpec) -> Result<Launch, StartFailed> {
-        let image = self.mounts.mountable(&spec.container.image).map_err(StartFailed::of_ours)?;
         self.cgroups.stand().map_err(StartFailed::of_ours)?;
-        let cgroup = self.cgroups.attempt(spec.id, spec.container.limits);
+        let grounds = self.grounds(spec)?;
         let dir = self
-            .make_dirs(spec.id)
+            .make_dirs(spec)
             .map_err(|(dir, err)| StartFailed::ours(format!("make {}: {err}", dir.display())))?;
-        launch(spec, image, cgroup, &dir, &self.config, &self.host_files)
+        launch(spec, grounds, &dir, &self.config, &self.host_files)
             .map_err(|fault| StartFailed { whose: Fault::Theirs, why: fault.to_string() })
     }
 
-    fn make_dirs(&self, id: AttemptId) -> Result<PathBuf, (PathBuf, io::Error)> {
-        let at = |err| (self.attempts.dir(id), err);
-        let dir = self.attempts.make(id).map_err(at)?;
-        match self.config.writable_layer {
-            WritableLayer::Memory => {}
-            WritableLayer::Disk => self.attempts.make_writable(id).map_err(at)?,
+    fn grounds(&self, spec: &AttemptSpec) -> Result<Vec<Ground>, StartFailed> {
+        let is_one = spec.containers.len() == 1;
+        let ground = |(index, container): (usize, &ContainerSpec)| {
+            let image = self.mounts.mountable(&container.image).map_err(StartFailed::of_ours)?;
+            let cgroup = match is_one {
+                true => self.cgroups.attempt(spec.id, container.limits),
+                false => self.cgroups.container(spec.id, index, container.limits),
+            };
+            Ok(Ground { image, cgroup })
+        };
+        spec.containers.iter().enumerate().map(ground).collect()
+    }
+
+    fn make_dirs(&self, spec: &AttemptSpec) -> Result<PathBuf, (PathBuf, io::Error)> {
+        let dir = self.attempts.dir(spec.id);
+        self.attempts.make(spec.id).map_err(|err| (dir.clone(), err))?;
+        for below in directories(spec, &dir, &self.config) {
+            make(&below).map_err(|err| (below, err))?;
         }
         Ok(dir)
     }
@@ -309,7 +320,6 @@ pub(crate) fn chain(err: &dyn Error) -> String {
 
 #[cfg(test)]
 mod tests {
-    use groundrun_core::port::{ContainerSpec, Limits};
     use groundrun_shim::protocol::{End, Exit, UnixNanos};
 
     use super::*;
@@ -320,15 +330,8 @@ mod tests {
         Box::new(AttemptSpec {
             id: "f81d4fae-7dec-11d0-a765-00a0c91e6bf6/0-0".parse().expect("it is an id"),
             hostname: String::new(),
-            container: ContainerSpec {
-                name: String::new(),
-                image: String::new(),
-                command: vec![],
-                args: vec![],
-                env: vec![],
-                working_dir: None,
-                limits: Limits::default(),
-            },
+            containers: vec![ContainerSpec::default()],
+            volumes: vec![],
             timeout: SECOND,
             grace: SECOND,
         })

@@ -16,7 +16,8 @@ use std::{
 use groundrun_shim::{
     Spawner, SpawnerConfig, SpawnerHandle,
     protocol::{
-        Cgroup, CgroupKind, End, Exit, Launch, LogBounds, Network, News, Process, Root, Writable,
+        Cgroup, CgroupKind, Container, End, Exit, Launch, LogBounds, Network, News, Process, Root,
+        Writable,
     },
 };
 
@@ -105,28 +106,35 @@ impl Ours {
             });
         let launch = Launch {
             attempt_dir,
-            cgroups: cgroups.collect(),
-            oom_kills: None,
-            memory_peak: None,
-            root: Root {
-                layers: vec![self.place.join("layer")],
-                writable: Writable::Memory { max_bytes: 512 << 20 },
-            },
+            containers: vec![Container {
+                name: "main".into(),
+                cgroups: cgroups.collect(),
+                oom_kills: None,
+                memory_peak: None,
+                root: Root {
+                    layers: vec![self.place.join("layer")],
+                    writable: Writable::Memory { max_bytes: 512 << 20 },
+                },
+                process: Process {
+                    argv: vec!["/job".into(), "true".into()],
+                    env: vec![("PATH".into(), "/bin".into())],
+                    cwd: String::new(),
+                    user: String::new(),
+                    rlimits: vec![],
+                },
+                mounts: vec![],
+                depends_on: vec![],
+                startup_probe: None,
+                termination_message_path: "/dev/termination-log".into(),
+            }],
+            volumes: vec![],
             id_base: ID_BASE,
-            process: Process {
-                argv: vec!["/job".into(), "true".into()],
-                env: vec![("PATH".into(), "/bin".into())],
-                cwd: String::new(),
-                user: String::new(),
-                rlimits: vec![],
-            },
             hostname: "bench".into(),
             network,
             files: vec![],
             timeout: Duration::from_secs(60),
             grace: Duration::from_secs(10),
             log: LogBounds { line_bytes: 1 << 18, total_bytes: 1 << 26 },
-            termination_message_path: "/dev/termination-log".into(),
         };
         let begun = Instant::now();
         let connection = self.spawner.launch(&launch).expect("the spawner takes a launch");

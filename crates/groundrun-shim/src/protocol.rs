@@ -1,13 +1,14 @@
 //! What the server, the spawner and a shim say to each other, and what a shim leaves in the attempt's directory.
 //!
 //! ```text
-//!  server ──Launch──▶ spawner ──fork──▶ shim ──clone──▶ the container's init
+//!  server ──Launch──▶ spawner ──fork──▶ shim ──clone──▶ each container's init
 //!     ▲                                  │
 //!     └───── Connection: News / Wish ────┘        attempt directory: lock begun control.sock log exit
 //! ```
 //!
-//! Messages are postcard, one to a packet. They are not core types: a shim of an older server may still run, so these
-//! change only by appending, or by raising [`VERSION`].
+//! Messages are postcard, one to a packet. They are not core types: a shim of an older server may still run, so what it
+//! says and is told ([`News`], [`Wish`], [`ExitRecord`]) only ever grows by variants at the end. [`Launch`] and all that is in
+//! it may change: spawner and server are of one build.
 
 use std::{path::PathBuf, time::Duration};
 
@@ -15,14 +16,40 @@ use groundrun_core::record;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-/// Version of everything in this module. A server talks to shims of its own and of older versions.
-pub const VERSION: u32 = 1;
+/// Version of everything in this module. A server talks to shims of its own and of older versions: those of version 1
+/// have one container each.
+pub const VERSION: u32 = 2;
 
 /// All that a shim needs to run one attempt, with nothing left to decide.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Launch {
     /// The attempt's directory (see [`crate::dir`]): absolute, made by the server, on a local file system.
     pub attempt_dir: PathBuf,
+    /// At least one. The network, the host name and the IPC objects are common to them; all else is each one's own.
+    pub containers: Vec<Container>,
+    /// What containers can mount, made by the shim.
+    pub volumes: Vec<Volume>,
+    /// First of the 65,536 user and group ids of the host that the containers' 0..65536 are.
+    pub id_base: u32,
+    /// Host name inside, at most 63 bytes.
+    pub hostname: String,
+    /// The network.
+    pub network: Network,
+    /// Files written over the image's before the start, such as `/etc/hosts` and `/etc/resolv.conf`; owner root, 0644.
+    pub files: Vec<GivenFile>,
+    /// Wall time from the start of the first program until all are told to stop.
+    pub timeout: Duration,
+    /// Between SIGTERM and SIGKILL, at the timeout and wherever else the shim decides to stop a container.
+    pub grace: Duration,
+    /// How much of the output of all is kept.
+    pub log: LogBounds,
+}
+
+/// One container of an attempt.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Container {
+    /// What it is called where an end is told.
+    pub name: String,
     /// Made by the shim in this order, removed by it at the end. Their parents exist.
     pub cgroups: Vec<Cgroup>,
     /// Where the kernel counts kills for want of memory: `memory.oom_control` or `memory.events`, key `oom_kill`.
@@ -31,22 +58,14 @@ pub struct Launch {
     pub memory_peak: Option<Counter>,
     /// The file system.
     pub root: Root,
-    /// First of the 65,536 user and group ids of the host that the container's 0..65536 are.
-    pub id_base: u32,
     /// The program.
     pub process: Process,
-    /// Host name inside, at most 63 bytes.
-    pub hostname: String,
-    /// The network.
-    pub network: Network,
-    /// Files written over the image's before the start, such as `/etc/hosts` and `/etc/resolv.conf`; owner root, 0644.
-    pub files: Vec<GivenFile>,
-    /// Wall time from the start of the program until it is told to stop.
-    pub timeout: Duration,
-    /// Between SIGTERM and SIGKILL at the timeout.
-    pub grace: Duration,
-    /// How much of the output is kept.
-    pub log: LogBounds,
+    /// Volumes in its file system.
+    pub mounts: Vec<Mount>,
+    /// Places among the containers of those that must have started before.
+    pub depends_on: Vec<usize>,
+    /// What tells that it has started, beyond that its program runs.
+    pub startup_probe: Option<Probe>,
     /// Path inside, read at the end: [`TERMINATION_MESSAGE_PATH`] unless the spec says otherwise.
     pub termination_message_path: String,
 }
@@ -57,7 +76,74 @@ pub const TERMINATION_MESSAGE_PATH: &str = "/dev/termination-log";
 /// How many bytes of them are read.
 pub const TERMINATION_MESSAGE_BYTES_MAX: usize = 4096;
 
-/// One cgroup directory of the attempt.
+/// Asks a container whether it has started: first after `initial_delay`, then every `period`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Probe {
+    /// How it is asked.
+    pub check: ProbeCheck,
+    /// From the start of the program to the first time.
+    pub initial_delay: Duration,
+    /// How long one answer may take.
+    pub timeout: Duration,
+    /// From one time to the next.
+    pub period: Duration,
+    /// After so many failures, one after the other, the attempt has failed. At least one.
+    pub failure_threshold: u32,
+}
+
+/// How a container is asked: on the loopback of the attempt's network.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum ProbeCheck {
+    /// `GET`; an answer from 200 to 399 is success.
+    HttpGet {
+        /// Path and query.
+        path: String,
+        /// Where.
+        port: u16,
+        /// Names and values.
+        headers: Vec<(String, String)>,
+    },
+    /// A connection is success.
+    TcpSocket {
+        /// Where.
+        port: u16,
+    },
+    /// `grpc.health.v1.Health/Check`; `SERVING` is success.
+    Grpc {
+        /// Where.
+        port: u16,
+        /// Of the request.
+        service: String,
+    },
+}
+
+/// A directory that containers share. Empty at the start, gone with the attempt.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Volume {
+    /// In memory, counted against the cgroup of the container that writes.
+    Memory {
+        /// Bound of its size in bytes.
+        max_bytes: u64,
+    },
+    /// On the disk.
+    Disk {
+        /// Empty, made by the server, removed by it.
+        directory: PathBuf,
+    },
+}
+
+/// A volume in a container's file system.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Mount {
+    /// Place among the volumes.
+    pub volume: usize,
+    /// Absolute path inside; made if it is missing.
+    pub path: String,
+    /// Whether nothing can be written to it there.
+    pub read_only: bool,
+}
+
+/// One cgroup directory of a container.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Cgroup {
     /// Absolute path; its parent exists, itself does not (a leftover empty one is taken over).
@@ -314,5 +400,48 @@ impl From<End> for record::Ending {
                 why,
             },
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What a shim of version 1 sends, byte for byte; and what it is sent.
+    #[test]
+    fn a_shim_of_version_1_is_understood() {
+        let exited = ExitRecord {
+            started: Some(UnixNanos(1)),
+            ended: UnixNanos(2),
+            end: End::Exited {
+                exit: Exit::Code(3),
+                cause: Cause::OutOfMemory,
+                oom_kills: 4,
+                memory_peak: Some(5),
+                message: Some("bye".into()),
+            },
+        };
+        let failed = ExitRecord {
+            started: None,
+            ended: UnixNanos(2),
+            end: End::StartFailed { whose: Fault::Ours, why: "no".into() },
+        };
+        let recorded: [(&[u8], News); 6] = [
+            (b"\0\x01", News::Hello { version: 1 }),
+            (b"\x01\x02", News::Started { at: UnixNanos(1) }),
+            (b"\x02\x01\x02\x04\0\0\x03\x03\x04\x01\x05\x01\x03bye", News::Ended(exited)),
+            (b"\x02\0\x04\x01\x01\x02no", News::Ended(failed)),
+            (b"\x03", News::AlreadyBegun),
+            (b"\x04\x03why", News::NotBegun { why: "why".into() }),
+        ];
+        for (bytes, news) in recorded {
+            assert_eq!(postcard::from_bytes::<News>(bytes), Ok(news.clone()));
+            assert_eq!(postcard::to_allocvec(&news).as_deref(), Ok(bytes), "{news:?}");
+        }
+        let causes = [Cause::OnItsOwn, Cause::Deadline, Cause::Asked, Cause::OutOfMemory].map(Ok);
+        assert_eq!([0, 1, 2, 3].map(|code| postcard::from_bytes(&[code])), causes);
+        assert_eq!(postcard::from_bytes(&[1, 18]), Ok(Exit::Signal(9)));
+        let stop = Wish::Stop { grace: Duration::from_secs(10) };
+        assert_eq!(postcard::to_allocvec(&stop).as_deref(), Ok(&[0, 10, 0][..]));
     }
 }

@@ -34,6 +34,9 @@ const CPU_QUOTA_MIN_US: u64 = 1_000;
 /// Processes and threads of one attempt. A fork bomb stays inside; a thread pool per core of a large machine fits.
 const PIDS_MAX: u64 = 32_768;
 
+/// Containers of one attempt, as Cloud Run has it.
+const CONTAINERS_MAX: usize = 10;
+
 /// Where attempts are put, and how their limits are said.
 #[derive(Clone, Debug)]
 pub struct Cgroups {
@@ -168,13 +171,22 @@ impl Cgroups {
         self.hierarchy.stand()
     }
 
-    /// What the cgroup of `id` is, under `limits`.
+    /// What the cgroup of `id` is, an attempt of one container, under `limits`.
     #[must_use]
     pub fn attempt(&self, id: AttemptId, limits: Limits) -> AttemptCgroup {
-        let name = name(id);
+        self.named(&name(id), limits)
+    }
+
+    /// What the cgroup of the container at `index` is in an attempt of several. Each has one of its own.
+    #[must_use]
+    pub fn container(&self, id: AttemptId, index: usize, limits: Limits) -> AttemptCgroup {
+        self.named(&format!("{}.{index}", name(id)), limits)
+    }
+
+    fn named(&self, name: &str, limits: Limits) -> AttemptCgroup {
         match &self.hierarchy {
-            Hierarchy::V1(v1) => v1.attempt(&name, limits, self.pids_max, self.ceiling),
-            Hierarchy::V2(v2) => v2.attempt(&name, limits, self.pids_max),
+            Hierarchy::V1(v1) => v1.attempt(name, limits, self.pids_max, self.ceiling),
+            Hierarchy::V2(v2) => v2.attempt(name, limits, self.pids_max),
         }
     }
 
@@ -215,7 +227,15 @@ impl Cgroups {
     /// In the order of killing, which is the reverse of that of joining.
     fn dirs(&self, id: AttemptId) -> Vec<PathBuf> {
         let name = name(id);
-        self.hierarchy.parents().into_iter().rev().map(|parent| parent.join(&name)).collect()
+        let parents = self.hierarchy.parents().into_iter().rev();
+        parents
+            .flat_map(|parent| {
+                let of_containers = (0..CONTAINERS_MAX).map(|index| format!("{name}.{index}"));
+                // Most attempts have one container, and no directory of these.
+                let found = of_containers.map(|name| parent.join(name)).filter(|dir| dir.is_dir());
+                std::iter::once(parent.join(&name)).chain(found)
+            })
+            .collect()
     }
 }
 
@@ -257,13 +277,22 @@ impl AttemptCgroup {
     }
 }
 
-/// `{execution}.{task}-{attempt}`: one level, so that one `rmdir` per hierarchy removes it.
+/// `{execution}.{task}-{attempt}`, and `.{container}` behind it where there are several: one level, so that one `rmdir` per
+/// hierarchy removes it.
 fn name(id: AttemptId) -> String {
     format!("{}.{}-{}", id.execution, id.task, id.attempt)
 }
 
 fn id(name: &str) -> Option<AttemptId> {
-    AttemptId::from_str(&name.replacen('.', "/", 1)).ok()
+    let (execution, rest) = name.split_once('.')?;
+    let attempt = match rest.split_once('.') {
+        Some((attempt, container)) => {
+            container.parse::<usize>().ok()?;
+            attempt
+        }
+        None => rest,
+    };
+    AttemptId::from_str(&format!("{execution}/{attempt}")).ok()
 }
 
 /// Quota and period in microseconds.
@@ -364,6 +393,8 @@ mod tests {
     #[test]
     fn an_attempt_is_found_again_by_the_name_of_its_directory() {
         assert_eq!(id(&name(attempt_id())), Some(attempt_id()));
+        assert_eq!(id(&format!("{}.7", name(attempt_id()))), Some(attempt_id()));
+        assert_eq!(id(&format!("{}.x", name(attempt_id()))), None);
         assert_eq!(id("groundrun-server"), None);
     }
 

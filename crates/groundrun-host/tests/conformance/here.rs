@@ -109,7 +109,7 @@ fn writable_on_disk(place: &mut HostPlace) {
     place.configure = |config: &mut HostConfig| config.writable_layer = WritableLayer::Disk;
     // More than its memory.
     let mut spec = attempt(place, &["write-file", "/big", "48"]);
-    spec.container.limits.memory_bytes = 32 << 20;
+    spec.containers[0].limits.memory_bytes = 32 << 20;
     let (backend, ending) = run(place, &spec);
     assert_good(&ending);
     backend.apply(Action::Forget(spec.id));

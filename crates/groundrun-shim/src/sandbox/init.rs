@@ -18,13 +18,13 @@ use super::{
     user::{self, User},
 };
 use crate::{
-    protocol::{Launch, Network},
+    protocol::{Network, Process},
     sys,
 };
 
 /// Becomes the program, or says why not.
 pub(super) fn become_program(plan: &Plan<'_>) -> Result<Infallible, Failure> {
-    let launch = plan.launch;
+    let (launch, container) = (plan.launch, plan.container);
     let owner = plan.owner(0, 0);
     // Of its cgroups before it uses anything that they count.
     join_cgroups(plan)?;
@@ -32,21 +32,21 @@ pub(super) fn become_program(plan: &Plan<'_>) -> Result<Infallible, Failure> {
     rustix::process::umask(Mode::empty());
     sys::process::new_cgroup_namespace().ours("make a cgroup namespace")?;
 
-    let own_root = root::assemble(&launch.root, &plan.tools.layers, &launch.attempt_dir, owner)?;
-    let dev = kernel::mount_all(&own_root, &launch.cgroups, owner)?;
-    write_files(launch, own_root.as_fd(), owner)?;
-    let user = look_up_user(&launch.process.user, own_root.as_fd())?;
+    let own_root = root::assemble(&container.root, plan.layers, &launch.attempt_dir, owner)?;
+    let dev = kernel::mount_all(&own_root, &container.cgroups, owner)?;
+    write_files(plan, own_root.as_fd(), owner)?;
+    let user = look_up_user(&container.process.user, own_root.as_fd())?;
     let users = plan.owner(user.uid, user.gid);
-    let cwd = open_cwd(&launch.process.cwd, own_root.as_fd(), users)?;
+    let cwd = open_cwd(&container.process.cwd, own_root.as_fd(), users)?;
     name_host(&launch.hostname)?;
     set_up_network(launch.network)?;
     plan.tools.oom_score.reset()?;
 
     root::enter(&own_root)?;
     rustix::process::fchdir(cwd).ours("enter the working directory")?;
-    keep_inside(launch)?;
+    keep_inside(&container.process)?;
     connect_output(plan, users)?;
-    identity::limit(&launch.process.rlimits)?;
+    identity::limit(&container.process.rlimits)?;
     identity::become_user(&user, plan.tools.user_namespace)?;
     identity::die_with(plan.shim)?;
     rustix::process::umask(Mode::from_raw_mode(0o022));
@@ -64,8 +64,8 @@ fn join_cgroups(plan: &Plan<'_>) -> Result<(), Failure> {
     Ok(())
 }
 
-fn write_files(launch: &Launch, root: BorrowedFd<'_>, owner: Owner) -> Result<(), Failure> {
-    for file in &launch.files {
+fn write_files(plan: &Plan<'_>, root: BorrowedFd<'_>, owner: Owner) -> Result<(), Failure> {
+    for file in &plan.launch.files {
         inside::replace(
             root,
             &file.path,
@@ -76,7 +76,7 @@ fn write_files(launch: &Launch, root: BorrowedFd<'_>, owner: Owner) -> Result<()
         .theirs(format_args!("write {}", file.path))?;
     }
     // Programs open it without making it, and under any user.
-    let path = &launch.termination_message_path;
+    let path = &plan.container.termination_message_path;
     inside::replace(root, path, b"", Mode::from_raw_mode(0o666), owner)
         .theirs(format_args!("make {path}"))
 }
@@ -143,33 +143,32 @@ fn connect_output(plan: &Plan<'_>, user: Owner) -> Result<(), Failure> {
 }
 
 /// Refuses a program, or an interpreter of one, that is a link out of the image. As long as every file can be read.
-fn keep_inside(launch: &Launch) -> Result<(), Failure> {
-    let process = &launch.process;
+fn keep_inside(process: &Process) -> Result<(), Failure> {
     let Some(program) = process.argv.first() else { return Ok(()) };
-    match candidates(launch, program).iter().any(|path| program::leads_out(path)) {
+    match candidates(process, program).iter().any(|path| program::leads_out(path)) {
         false => Ok(()),
         true => Err(Failure::theirs(format!("start {program:?}: it is a link out of the image"))),
     }
 }
 
-fn candidates(launch: &Launch, program: &str) -> Vec<String> {
-    program::candidates(program, variable(launch, "PATH"))
+fn candidates(process: &Process, program: &str) -> Vec<String> {
+    program::candidates(program, variable(process, "PATH"))
 }
 
-fn variable<'launch>(launch: &'launch Launch, name: &str) -> Option<&'launch str> {
-    let env = &launch.process.env;
-    env.iter().find(|(key, _)| key == name).map(|(_, value)| value.as_str())
+fn variable<'launch>(process: &'launch Process, name: &str) -> Option<&'launch str> {
+    process.env.iter().find(|(key, _)| key == name).map(|(_, value)| value.as_str())
 }
 
 /// Execs the program. That it returns says that it did not work.
 fn execute(plan: &Plan<'_>, user: &User) -> Failure {
-    let home = match variable(plan.launch, "HOME") {
+    let process = &plan.container.process;
+    let home = match variable(process, "HOME") {
         Some(_) => None,
         None => CString::new(format!("HOME={}", user.home)).ok(),
     };
     let argv = sys::exec::CStrings::new(plan.argv);
     let envp = sys::exec::CStrings::new(plan.env.iter().chain(&home));
-    let Some(program) = plan.launch.process.argv.first() else {
+    let Some(program) = process.argv.first() else {
         return Failure::theirs("no program is given");
     };
     let attempt = |path: &str| try_to_execute(path, &argv, &envp);
@@ -178,7 +177,7 @@ fn execute(plan: &Plan<'_>, user: &User) -> Failure {
     }
     // As a shell does: what cannot be executed is passed over, and told only if nothing else is found.
     let mut best = Refusal::Errno(Errno::NOENT);
-    for path in candidates(plan.launch, program) {
+    for path in candidates(process, program) {
         match attempt(&path) {
             Refusal::Errno(Errno::NOENT | Errno::NOTDIR) => {}
             refusal @ Refusal::Errno(Errno::ACCESS) => best = refusal,

@@ -20,7 +20,7 @@ use serde::{Deserialize, Serialize};
 use super::{Failure, Layers, Owner, Step, init};
 use crate::{
     clock::now,
-    protocol::{Launch, Network, UnixNanos},
+    protocol::{Container, Launch, Network, UnixNanos},
     seccomp::Instruction,
     sys::{self, clone::Birthplace},
 };
@@ -32,8 +32,8 @@ pub(crate) struct Tools<'spawner> {
     pub(crate) filter: &'spawner [Instruction],
     /// That of the launch's id range.
     pub(crate) user_namespace: BorrowedFd<'spawner>,
-    /// Those of the launch.
-    pub(crate) layers: Layers<'spawner>,
+    /// Those of each container of the launch.
+    pub(crate) layers: Vec<Layers<'spawner>>,
     /// What is to be undone of the shim's.
     pub(crate) oom_score: OomScore,
 }
@@ -82,6 +82,8 @@ pub(crate) struct Running {
 #[derive(Debug)]
 pub(super) struct Plan<'shim> {
     pub(super) launch: &'shim Launch,
+    pub(super) container: &'shim Container,
+    pub(super) layers: &'shim Layers<'shim>,
     pub(super) tools: &'shim Tools<'shim>,
     pub(super) tasks: &'shim [OwnedFd],
     pub(super) stdout: BorrowedFd<'shim>,
@@ -105,18 +107,24 @@ enum Report {
     Failed(Failure),
 }
 
-/// Starts the program of `launch` in a container of its own. Nothing is left of it when that fails.
+/// Starts the program of the container at `index` of `launch`. Nothing is left of it when that fails.
 ///
 /// `tasks` are the files by which version 1 cgroups are joined, `birthplace` is the version 2 one.
 pub(crate) fn start(
     launch: &Launch,
+    index: usize,
     tools: &Tools<'_>,
     tasks: &[OwnedFd],
     birthplace: Birthplace<'_>,
     output: Output,
 ) -> Result<Running, Failure> {
-    let argv = c_strings(launch.process.argv.iter().cloned())?;
-    let env = c_strings(launch.process.env.iter().map(|(name, value)| format!("{name}={value}")))?;
+    let (Some(container), Some(layers)) = (launch.containers.get(index), tools.layers.get(index))
+    else {
+        return Err(Failure::ours(format!("there is no container {index}")));
+    };
+    let process = &container.process;
+    let argv = c_strings(process.argv.iter().cloned())?;
+    let env = c_strings(process.env.iter().map(|(name, value)| format!("{name}={value}")))?;
     let own = rustix::process::pidfd_open(rustix::process::getpid(), PidfdFlags::empty())
         .ours("open the shim's pidfd")?;
     let (ours, theirs) = rustix::net::socketpair(
@@ -128,6 +136,8 @@ pub(crate) fn start(
     .ours("make a socket")?;
     let plan = Plan {
         launch,
+        container,
+        layers,
         tools,
         tasks,
         stdout: output.stdout.as_fd(),

@@ -24,8 +24,8 @@ use peers::Peers;
 use crate::{
     clock::now,
     log::Writer,
-    protocol::{Cause, End, Exit, ExitRecord, Launch, News},
-    sandbox::{self, Failure, Output, Step, Tools},
+    protocol::{Cause, Container, End, Exit, ExitRecord, Launch, News},
+    sandbox::{self, Failure, Layers, Output, Step, Tools},
     sys,
 };
 
@@ -48,13 +48,17 @@ fn settle(tools: &Tools<'_>, server: &OwnedFd) {
     let _ = rustix::process::setsid();
     let _ = rustix::thread::set_name(c"groundrun-shim");
     let mut kept = vec![server.as_fd(), tools.user_namespace];
-    kept.extend(tools.layers.descriptors());
+    kept.extend(tools.layers.iter().flat_map(Layers::descriptors));
     // Without close_range (Linux 5.9) nothing else here would work either.
     let _ = sys::fds::close_all_but(&kept);
 }
 
 fn live(mut launch: Launch, tools: &Tools<'_>, attempt: &Attempt, peers: &mut Peers) {
-    let (record, cgroups) = match Cgroups::make(&launch.cgroups) {
+    let made = match launch.containers.as_slice() {
+        [container] => Cgroups::make(&container.cgroups),
+        _ => Err(Failure::ours("an attempt of several containers cannot be started yet")),
+    };
+    let (record, cgroups) = match made {
         Ok(cgroups) => (attend(&mut launch, tools, attempt, &cgroups, peers), Some(cgroups)),
         Err(failure) => (failed(failure), None),
     };
@@ -83,11 +87,13 @@ fn attend(
     };
     let started = monitor.started();
     peers.tell(&News::Started { at: started });
-    forget_the_start(launch);
+    launch.files = Vec::new();
+    let container = &mut launch.containers[0];
+    forget_the_start(container);
     let (exit, cause) = monitor.watch(attempt, peers);
     let ended = now();
     cgroups.see_empty();
-    let oom_kills = launch.oom_kills.as_ref().and_then(cgroups::read).unwrap_or(0);
+    let oom_kills = container.oom_kills.as_ref().and_then(cgroups::read).unwrap_or(0);
     let cause = match (cause, exit) {
         (Cause::OnItsOwn, Exit::Signal(9)) if oom_kills > 0 => Cause::OutOfMemory,
         (cause, _) => cause,
@@ -96,17 +102,16 @@ fn attend(
         exit,
         cause,
         oom_kills,
-        memory_peak: launch.memory_peak.as_ref().and_then(cgroups::read),
-        message: monitor.termination_message(&launch.termination_message_path),
+        memory_peak: container.memory_peak.as_ref().and_then(cgroups::read),
+        message: monitor.termination_message(&container.termination_message_path),
     };
     ExitRecord { started: Some(started), ended, end }
 }
 
 /// Arguments and environment can have megabytes, and are the program's now.
-fn forget_the_start(launch: &mut Launch) {
-    launch.process.argv = Vec::new();
-    launch.process.env = Vec::new();
-    launch.files = Vec::new();
+fn forget_the_start(container: &mut Container) {
+    container.process.argv = Vec::new();
+    container.process.env = Vec::new();
     sys::memory::trim();
 }
 
@@ -119,7 +124,7 @@ fn begin_program(
     let (stdout, program_stdout) = monitor::pipe().ours("make a pipe")?;
     let (stderr, program_stderr) = monitor::pipe().ours("make a pipe")?;
     let output = Output { stdout: program_stdout, stderr: program_stderr };
-    let running = sandbox::start(launch, tools, cgroups.tasks(), cgroups.birthplace(), output)?;
+    let running = sandbox::start(launch, 0, tools, cgroups.tasks(), cgroups.birthplace(), output)?;
     Ok(Monitor::new(running, stdout, stderr, log, launch.timeout, launch.grace))
 }
 

@@ -12,7 +12,7 @@ use std::{
 
 use super::{LayerMounts, SpawnerConfig, packet_pair};
 use crate::{
-    protocol::Launch,
+    protocol::{Launch, Root},
     sandbox::{self, Failure, IDS, Layers, OomScore, Step, Tools},
     seccomp::{self, Instruction},
     sys::{self, process::Fork},
@@ -62,32 +62,41 @@ impl Ready {
     pub(super) fn tools_for(&mut self, launch: &Launch) -> Result<Tools<'_>, Failure> {
         let id_base = launch.id_base;
         self.user_namespaces.ensure(&id_base, || user_namespace(id_base))?;
-        let keys = match self.takes_ready_layers {
-            true => self.ensure_layers(launch)?,
+        let keys: Vec<Vec<LayerKey>> = match self.takes_ready_layers {
+            true => {
+                let keys = launch.containers.iter();
+                keys.map(|container| self.ensure_layers(id_base, &container.root))
+                    .collect::<Result<_, _>>()?
+            }
             false => Vec::new(),
         };
         let lost = || Failure::ours("more layers than the spawner may keep ready");
         let user_namespace = self.user_namespaces.get(&id_base).ok_or_else(lost)?.as_fd();
         let layers = match self.takes_ready_layers {
-            true => {
-                let found = keys.iter().map(|key| {
-                    self.layers.get(key).map(|ReadyLayer { mount, directory }| {
-                        sandbox::ReadyLayer { mount: mount.as_fd(), directory: directory.as_fd() }
-                    })
-                });
-                Layers::Ready(found.collect::<Option<_>>().ok_or_else(lost)?)
-            }
-            false => Layers::ByPath(user_namespace),
+            true => keys
+                .iter()
+                .map(|keys| self.ready_layers(keys).ok_or_else(lost))
+                .collect::<Result<_, _>>()?,
+            false => launch.containers.iter().map(|_| Layers::ByPath(user_namespace)).collect(),
         };
         Ok(Tools { filter: &self.filter, user_namespace, layers, oom_score: self.oom_score })
     }
 
-    fn ensure_layers(&mut self, launch: &Launch) -> Result<Vec<LayerKey>, Failure> {
-        let id_base = launch.id_base;
+    fn ready_layers(&self, keys: &[LayerKey]) -> Option<Layers<'_>> {
+        let found = keys.iter().map(|key| {
+            self.layers.get(key).map(|ReadyLayer { mount, directory }| sandbox::ReadyLayer {
+                mount: mount.as_fd(),
+                directory: directory.as_fd(),
+            })
+        });
+        found.collect::<Option<_>>().map(Layers::Ready)
+    }
+
+    fn ensure_layers(&mut self, id_base: u32, root: &Root) -> Result<Vec<LayerKey>, Failure> {
         let namespace = self.user_namespaces.get(&id_base);
         let namespace = namespace.ok_or_else(|| Failure::ours("no user namespace is ready"))?;
-        let mut keys = Vec::with_capacity(launch.root.layers.len());
-        for path in &launch.root.layers {
+        let mut keys = Vec::with_capacity(root.layers.len());
+        for path in &root.layers {
             let seen =
                 std::fs::metadata(path).ours(format_args!("look at layer {}", path.display()))?;
             let (device, inode) = (seen.dev(), seen.ino());

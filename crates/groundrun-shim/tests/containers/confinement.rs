@@ -40,8 +40,8 @@ pub(crate) const TESTS: &[Test] = &[
 
 fn ours(lab: &Lab, whom: As, arguments: &[&str]) -> String {
     let mut launch = lab.launch(arguments);
-    launch.process.env = vec![("HOME".into(), "/".into())];
-    launch.process.user = match whom {
+    launch.containers[0].process.env = vec![("HOME".into(), "/".into())];
+    launch.containers[0].process.user = match whom {
         As::Root => String::new(),
         As::App => "app".into(),
     };
@@ -153,7 +153,7 @@ fn root_has_dockers_capabilities_at_most(lab: &Lab) {
 fn another_user_has_none(lab: &Lab) {
     for user in ["app", "1000", "4711:4712"] {
         let mut launch = lab.launch(&["status"]);
-        launch.process.user = user.into();
+        launch.containers[0].process.user = user.into();
         let status = lab.output(&launch);
         for set in ["CapInh", "CapPrm", "CapEff", "CapAmb"] {
             assert_eq!(field(&status, set), "0000000000000000", "{set} of {user}");
@@ -166,7 +166,7 @@ fn privileges_and_filter_are_closed_at_every_start(lab: &Lab) {
     for spawner in [&lab.spawner, &lab.old_way] {
         for user in ["", "app"] {
             let mut launch = lab.launch(&["status"]);
-            launch.process.user = user.into();
+            launch.containers[0].process.user = user.into();
             let status = lab.start_with(spawner, &launch).outcome().text(Source::Stdout);
             assert_eq!(field(&status, "NoNewPrivs"), "1");
             assert_eq!(field(&status, "Seccomp"), "2");
@@ -189,7 +189,7 @@ fn ids_inside_are_nobodys_outside(lab: &Lab) {
     let map: Vec<&str> = map.split_whitespace().collect();
     assert_eq!(map, ["0", &ID_BASE.to_string(), "65536"]);
     let mut launch = lab.launch(&["sleep", "60"]);
-    launch.process.user = "app".into();
+    launch.containers[0].process.user = "app".into();
     beside(lab, &launch, |init, _| {
         let status = fs::read_to_string(format!("/proc/{init}/status")).expect("it lives");
         let ids = |id: u32| [id; 4].map(|id| id.to_string()).join("\t");
@@ -341,7 +341,7 @@ fn a_container_is_born_in_its_version_2_cgroup(lab: &Lab) {
     let path = root.join(format!("groundrun-test-v2-{}", std::process::id()));
     let launch = |arguments: &[&str]| {
         let mut launch = lab.launch(arguments);
-        launch.cgroups =
+        launch.containers[0].cgroups =
             vec![Cgroup { path: path.clone(), settings: vec![], kind: CgroupKind::V2 }];
         launch
     };

@@ -47,8 +47,8 @@ fn stack(lab: &Lab, launch: &mut Launch) {
         0,
     )
     .expect("a whiteout can be made");
-    launch.root.layers.insert(0, bottom);
-    launch.root.layers.insert(0, top);
+    launch.containers[0].root.layers.insert(0, bottom);
+    launch.containers[0].root.layers.insert(0, top);
 }
 
 fn an_upper_layer_hides_a_lower_one(lab: &Lab) {
@@ -67,7 +67,7 @@ fn layers_mounted_the_old_way_are_the_same(lab: &Lab) {
     assert_eq!(run(&launch).text(Source::Stdout), "top\n");
     let mut launch = lab.launch(&["cat", "/gone"]);
     stack(lab, &mut launch);
-    launch.root.writable = Writable::Disk(lab.new_directory());
+    launch.containers[0].root.writable = Writable::Disk(lab.new_directory());
     assert_eq!(run(&launch).text(Source::Stderr), "errno 2\n");
     let mounts = run(&lab.launch(&["cat", "/proc/self/mountinfo"])).text(Source::Stdout);
     assert!(mounts.contains("/proc/sys") && !mounts.contains("layer"), "{mounts}");
@@ -76,7 +76,7 @@ fn layers_mounted_the_old_way_are_the_same(lab: &Lab) {
 fn a_writable_layer_can_be_on_disk(lab: &Lab) {
     let directory = lab.new_directory();
     let mut launch = lab.launch(&["write-file", "/tmp/here", "1"]);
-    launch.root.writable = Writable::Disk(directory.clone());
+    launch.containers[0].root.writable = Writable::Disk(directory.clone());
     assert_eq!(lab.output(&launch), "wrote 1 MiB\n");
     let written = fs::metadata(directory.join("upper/tmp/here")).expect("it is in the directory");
     assert_eq!((written.len(), written.uid()), (1 << 20, crate::lab::ID_BASE));
@@ -96,7 +96,7 @@ fn a_given_file_replaces_a_link_and_stays_inside(lab: &Lab) {
     std::os::unix::fs::symlink(&outside, layer.join("etc/resolv.conf"))
         .expect("a link can be made");
     let mut launch = lab.launch(&["cat", "/etc/resolv.conf"]);
-    launch.root.layers.insert(0, layer);
+    launch.containers[0].root.layers.insert(0, layer);
     let given =
         |path: &str| GivenFile { path: path.into(), contents: "nameserver 192.0.2.1\n".into() };
     launch.files = vec![given("/etc/resolv.conf"), given("/a/new/file")];
@@ -107,9 +107,9 @@ fn a_given_file_replaces_a_link_and_stays_inside(lab: &Lab) {
 fn a_working_directory_is_made_for_the_user(lab: &Lab) {
     let directory = lab.new_directory();
     let mut launch = lab.launch(&["write-file", "here", "1"]);
-    launch.process.cwd = "/srv/new/deep".into();
-    launch.process.user = "app".into();
-    launch.root.writable = Writable::Disk(directory.clone());
+    launch.containers[0].process.cwd = "/srv/new/deep".into();
+    launch.containers[0].process.user = "app".into();
+    launch.containers[0].root.writable = Writable::Disk(directory.clone());
     assert_eq!(lab.output(&launch), "wrote 1 MiB\n");
     let made =
         fs::metadata(directory.join("upper/srv/new/deep/here")).expect("it is in the directory");
@@ -119,7 +119,7 @@ fn a_working_directory_is_made_for_the_user(lab: &Lab) {
 
 fn a_working_directory_that_is_a_file_is_their_fault(lab: &Lab) {
     let mut launch = lab.launch(&["true"]);
-    launch.process.cwd = "/job/here".into();
+    launch.containers[0].process.cwd = "/job/here".into();
     let why = "open the working directory /job/here: not a directory".to_owned();
     assert_eq!(lab.run(&launch).record.end, End::StartFailed { whose: Fault::Theirs, why });
 }
@@ -135,10 +135,10 @@ fn links_of_the_image_stay_inside(lab: &Lab) {
     link("/proc/self/fd/3", "etc/group");
     link("/etc", "cwd");
     let mut launch = lab.launch(&["true"]);
-    launch.root.layers = vec![layer, lab.layer()];
-    launch.process.cwd = "/cwd".into();
+    launch.containers[0].root.layers = vec![layer, lab.layer()];
+    launch.containers[0].process.cwd = "/cwd".into();
     // Which the machine has and the image has not.
-    launch.process.user = "daemon".into();
+    launch.containers[0].process.user = "daemon".into();
     let why = "no user \"daemon\" in the image's /etc/passwd".to_owned();
     assert_eq!(lab.run(&launch).record.end, End::StartFailed { whose: Fault::Theirs, why });
 }
@@ -147,7 +147,7 @@ fn an_image_without_directories_gets_them(lab: &Lab) {
     let layer = lab.new_directory();
     write(&layer.join("job"), sample_job::PROGRAM, 0o755);
     let mut launch = lab.launch(&["ls", "/"]);
-    launch.root.layers = vec![layer];
+    launch.containers[0].root.layers = vec![layer];
     let listed = lab.output(&launch);
     let mut names: Vec<&str> = listed.lines().filter(|name| !name.starts_with('.')).collect();
     names.sort_unstable();
@@ -163,20 +163,20 @@ fn last_words(lab: &Lab, launch: &Launch) -> Option<String> {
 
 fn last_words_are_told(lab: &Lab) {
     let mut launch = lab.launch(&["leave", "/dev/termination-log", "it is over"]);
-    launch.process.user = "app".into();
+    launch.containers[0].process.user = "app".into();
     assert_eq!(last_words(lab, &launch).as_deref(), Some("it is over"));
     assert_eq!(last_words(lab, &lab.launch(&["true"])), None);
 }
 
 fn last_words_can_be_elsewhere(lab: &Lab) {
     let mut launch = lab.launch(&["leave", "/var/words", "over there"]);
-    launch.termination_message_path = "/var/words".into();
+    launch.containers[0].termination_message_path = "/var/words".into();
     assert_eq!(last_words(lab, &launch).as_deref(), Some("over there"));
 }
 
 fn last_words_are_bounded(lab: &Lab) {
     let mut launch = lab.launch(&["write-file", "/dev/shm/words", "1"]);
-    launch.termination_message_path = "/tmp/words".into();
-    launch.process.argv[2] = "/tmp/words".into();
+    launch.containers[0].termination_message_path = "/tmp/words".into();
+    launch.containers[0].process.argv[2] = "/tmp/words".into();
     assert_eq!(last_words(lab, &launch).map(|words| words.len()), Some(4096));
 }

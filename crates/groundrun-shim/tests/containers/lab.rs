@@ -16,8 +16,8 @@ use groundrun_shim::{
     dir::{self, Standing},
     log::{Line, Reader, Source},
     protocol::{
-        Cause, Cgroup, CgroupKind, Counter, End, Exit, ExitRecord, Launch, LogBounds, Network,
-        News, Process, Root, TERMINATION_MESSAGE_PATH, Writable,
+        Cause, Cgroup, CgroupKind, Container, Counter, End, Exit, ExitRecord, Launch, LogBounds,
+        Network, News, Process, Root, TERMINATION_MESSAGE_PATH, Writable,
     },
 };
 use tempfile::TempDir;
@@ -96,28 +96,35 @@ impl Lab {
             cgroups::of_attempt(&self.cgroups, number, 64 * MIB);
         Launch {
             attempt_dir,
-            cgroups,
-            oom_kills: Some(oom_kills),
-            memory_peak: Some(memory_peak),
-            root: Root {
-                layers: vec![self.layer()],
-                writable: Writable::Memory { max_bytes: 64 * MIB },
-            },
+            containers: vec![Container {
+                name: "main".into(),
+                cgroups,
+                oom_kills: Some(oom_kills),
+                memory_peak: Some(memory_peak),
+                root: Root {
+                    layers: vec![self.layer()],
+                    writable: Writable::Memory { max_bytes: 64 * MIB },
+                },
+                process: Process {
+                    argv: ["/job"].iter().chain(arguments).map(|text| (*text).to_owned()).collect(),
+                    env: vec![("CLOUD_RUN_TASK_INDEX".into(), "3".into())],
+                    cwd: String::new(),
+                    user: String::new(),
+                    rlimits: vec![],
+                },
+                mounts: vec![],
+                depends_on: vec![],
+                startup_probe: None,
+                termination_message_path: TERMINATION_MESSAGE_PATH.into(),
+            }],
+            volumes: vec![],
             id_base: ID_BASE,
-            process: Process {
-                argv: ["/job"].iter().chain(arguments).map(|text| (*text).to_owned()).collect(),
-                env: vec![("CLOUD_RUN_TASK_INDEX".into(), "3".into())],
-                cwd: String::new(),
-                user: String::new(),
-                rlimits: vec![],
-            },
             hostname: "job-abcde".into(),
             network: Network::None,
             files: vec![],
             timeout: Duration::from_secs(60),
             grace: Duration::from_secs(10),
             log: LogBounds { line_bytes: 256 * 1024, total_bytes: 64 * MIB },
-            termination_message_path: TERMINATION_MESSAGE_PATH.into(),
         }
     }
 
@@ -150,7 +157,7 @@ impl Lab {
     pub(crate) fn start_with(&self, spawner: &SpawnerHandle, launch: &Launch) -> Attempt {
         let connection = spawner.launch(launch).expect("the spawner takes a launch");
         let attempt = Attempt { directory: launch.attempt_dir.clone(), connection };
-        assert!(matches!(attempt.next(), Some(News::Hello { version: 1 })));
+        assert!(matches!(attempt.next(), Some(News::Hello { version: 2 })));
         attempt
     }
 
@@ -168,13 +175,13 @@ impl Lab {
 
     /// What runs in an attempt's container.
     pub(crate) fn processes(&self, launch: &Launch) -> Vec<String> {
-        let listed = fs::read_to_string(launch.cgroups[0].path.join("cgroup.procs"));
+        let listed = fs::read_to_string(launch.containers[0].cgroups[0].path.join("cgroup.procs"));
         listed.unwrap_or_default().lines().map(str::to_owned).collect()
     }
 
     /// Removes the cgroups that a killed shim left, as the server does.
     pub(crate) fn sweep(&self, launch: &Launch) {
-        for cgroup in &launch.cgroups {
+        for cgroup in launch.containers.iter().flat_map(|container| &container.cgroups) {
             until("its cgroup is empty", || fs::remove_dir(&cgroup.path).is_ok());
         }
     }
@@ -209,7 +216,7 @@ impl Attempt {
     pub(crate) fn again(&self) -> Self {
         let connection = Connection::open(&self.directory).expect("its shim listens");
         let other = Self { directory: self.directory.clone(), connection };
-        assert!(matches!(other.next(), Some(News::Hello { version: 1 })));
+        assert!(matches!(other.next(), Some(News::Hello { version: 2 })));
         other
     }
 

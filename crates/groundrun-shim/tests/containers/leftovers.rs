@@ -29,7 +29,9 @@ fn mounts() -> String {
 
 fn leaves_nothing(lab: &Lab, launch: &Launch) {
     lab.run(launch);
-    until("its cgroups are gone", || launch.cgroups.iter().all(|cgroup| !cgroup.path.exists()));
+    until("its cgroups are gone", || {
+        launch.containers[0].cgroups.iter().all(|cgroup| !cgroup.path.exists())
+    });
     assert!(!mounts().contains("attempt-"), "{}", mounts());
 }
 
@@ -41,10 +43,10 @@ fn an_end_leaves_no_cgroup_and_no_mount(lab: &Lab) {
 
 fn a_failed_start_leaves_no_cgroup_and_no_mount(lab: &Lab) {
     let mut launch = lab.launch(&[]);
-    launch.process.argv = vec!["/nothing".into()];
+    launch.containers[0].process.argv = vec!["/nothing".into()];
     leaves_nothing(lab, &launch);
     let mut launch = lab.launch(&["true"]);
-    launch.process.user = "nobody-here".into();
+    launch.containers[0].process.user = "nobody-here".into();
     leaves_nothing(lab, &launch);
 }
 
@@ -100,7 +102,8 @@ fn a_shim_is_small(lab: &Lab) {
     let mut launch = lab.launch(&["wait-term", "0"]);
     // What was large once is not kept.
     let value = "x".repeat(100_000);
-    launch.process.env = (0..12).map(|number| (format!("V{number}"), value.clone())).collect();
+    launch.containers[0].process.env =
+        (0..12).map(|number| (format!("V{number}"), value.clone())).collect();
     let attempt = lab.start(&launch);
     attempt.says("waiting");
     let rollup =

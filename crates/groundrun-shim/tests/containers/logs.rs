@@ -100,6 +100,6 @@ fn lines_carry_times_within_the_run(lab: &Lab) {
 
 fn the_output_can_be_opened_anew_by_any_user(lab: &Lab) {
     let mut launch = lab.launch(&["leave", "/dev/stdout", "by name"]);
-    launch.process.user = "app".into();
+    launch.containers[0].process.user = "app".into();
     assert_eq!(lab.output(&launch), "by name\n");
 }

@@ -32,34 +32,35 @@ fn a_program_gets_its_arguments(lab: &Lab) {
 
 fn a_program_gets_its_environment_and_a_home(lab: &Lab) {
     let mut launch = lab.launch(&["env"]);
-    launch.process.user = "app".into();
+    launch.containers[0].process.user = "app".into();
     assert_eq!(lab.output(&launch), "CLOUD_RUN_TASK_INDEX=3\nHOME=/srv/app\n");
     let mut launch = lab.launch(&["env"]);
-    launch.process.env = vec![("HOME".into(), "/elsewhere".into())];
+    launch.containers[0].process.env = vec![("HOME".into(), "/elsewhere".into())];
     assert_eq!(lab.output(&launch), "HOME=/elsewhere\n");
 }
 
 fn a_program_is_found_by_its_path(lab: &Lab) {
     let mut launch = lab.launch(&["true"]);
-    launch.process.argv[0] = "job".into();
+    launch.containers[0].process.argv[0] = "job".into();
     failed(lab, &launch, Fault::Theirs, "start \"job\": not found in PATH");
     let mut launch = lab.launch(&["args"]);
-    launch.process.argv[0] = "job".into();
-    launch.process.env = vec![("PATH".into(), "/nowhere:/etc/passwd:/".into())];
+    launch.containers[0].process.argv[0] = "job".into();
+    launch.containers[0].process.env = vec![("PATH".into(), "/nowhere:/etc/passwd:/".into())];
     assert_eq!(lab.output(&launch), "job args\n");
 }
 
 fn a_large_environment_passes(lab: &Lab) {
     let mut launch = lab.launch(&["true"]);
     let value = "x".repeat(100_000);
-    launch.process.env = (0..12).map(|number| (format!("V{number}"), value.clone())).collect();
+    launch.containers[0].process.env =
+        (0..12).map(|number| (format!("V{number}"), value.clone())).collect();
     assert_eq!(lab.output(&launch), "");
 }
 
 fn a_limit_beyond_the_machines_is_lowered(lab: &Lab) {
     let mut launch = lab.launch(&["cat", "/proc/self/limits"]);
     let limit = |resource, value| Rlimit { resource, soft: value, hard: value };
-    launch.process.rlimits =
+    launch.containers[0].process.rlimits =
         vec![limit(Resource::NoFile, Some(u64::MAX / 2)), limit(Resource::Core, Some(0))];
     let limits = lab.output(&launch);
     let own = rustix::process::getrlimit(rustix::process::Resource::Nofile).maximum;
@@ -74,10 +75,10 @@ fn a_limit_beyond_the_machines_is_lowered(lab: &Lab) {
 
 fn a_program_that_is_not_there_is_their_fault(lab: &Lab) {
     let mut launch = lab.launch(&[]);
-    launch.process.argv = vec!["/nothing".into()];
+    launch.containers[0].process.argv = vec!["/nothing".into()];
     failed(lab, &launch, Fault::Theirs, "start \"/nothing\": no such file or directory");
     let mut launch = lab.launch(&[]);
-    launch.process.argv.clear();
+    launch.containers[0].process.argv.clear();
     failed(lab, &launch, Fault::Theirs, "no program is given");
 }
 
@@ -87,8 +88,8 @@ fn a_program_that_is_no_program_is_their_fault(lab: &Lab) {
     write(&layer.join("closed"), b"", 0o644);
     let launch = |program: &str| {
         let mut launch = lab.launch(&[]);
-        launch.root.layers.insert(0, layer.clone());
-        launch.process.argv = vec![program.into()];
+        launch.containers[0].root.layers.insert(0, layer.clone());
+        launch.containers[0].process.argv = vec![program.into()];
         launch
     };
     failed(lab, &launch("/text"), Fault::Theirs, "start \"/text\": exec format error");
@@ -100,27 +101,27 @@ fn an_interpreter_that_is_not_there_is_told(lab: &Lab) {
     let layer = lab.new_directory();
     write(&layer.join("script"), b"#!/bin/nothing\n", 0o755);
     let mut launch = lab.launch(&[]);
-    launch.root.layers.insert(0, layer);
-    launch.process.argv = vec!["/script".into()];
+    launch.containers[0].root.layers.insert(0, layer);
+    launch.containers[0].process.argv = vec!["/script".into()];
     failed(lab, &launch, Fault::Theirs, "start \"/script\": its interpreter is not in the image");
 }
 
 fn an_unknown_user_is_their_fault(lab: &Lab) {
     let mut launch = lab.launch(&["true"]);
-    launch.process.user = "somebody".into();
+    launch.containers[0].process.user = "somebody".into();
     failed(lab, &launch, Fault::Theirs, "no user \"somebody\" in the image's /etc/passwd");
 }
 
 fn the_servers_own_program_is_out_of_reach(lab: &Lab) {
     let mut launch = lab.launch(&[]);
-    launch.process.argv = vec!["/proc/self/exe".into()];
+    launch.containers[0].process.argv = vec!["/proc/self/exe".into()];
     failed(lab, &launch, Fault::Theirs, "start \"/proc/self/exe\": it is a link out of the image");
 }
 
 fn a_layer_that_is_not_there_is_not_begun(lab: &Lab) {
     use groundrun_shim::{dir::Standing, protocol::News};
     let mut launch = lab.launch(&["true"]);
-    launch.root.layers.push("/nothing/here".into());
+    launch.containers[0].root.layers.push("/nothing/here".into());
     let news = lab.start(&launch).next();
     let Some(News::NotBegun { why }) = news else { panic!("{news:?}") };
     assert_eq!(why, "look at layer /nothing/here: no such file or directory");
@@ -130,8 +131,8 @@ fn a_layer_that_is_not_there_is_not_begun(lab: &Lab) {
 
 fn a_cgroup_that_cannot_be_set_is_our_fault(lab: &Lab) {
     let mut launch = lab.launch(&["true"]);
-    launch.cgroups[0].settings = vec![("no.such.setting".into(), "1".into())];
-    let path = launch.cgroups[0].path.clone();
+    launch.containers[0].cgroups[0].settings = vec![("no.such.setting".into(), "1".into())];
+    let path = launch.containers[0].cgroups[0].path.clone();
     let file = path.join("no.such.setting");
     let why = format!("write \"1\" to {}: no such file or directory", file.display());
     failed(lab, &launch, Fault::Ours, &why);
@@ -180,10 +181,10 @@ fn an_interpreter_that_is_a_link_out_of_the_image_is_refused(lab: &Lab) {
         ("/by-loaded", "app"),
     ] {
         let mut launch = lab.launch(&[]);
-        launch.root.layers.insert(0, layer.clone());
-        launch.process.argv = vec![program.into()];
-        launch.process.user = user.into();
-        launch.process.env = vec![("PATH".into(), "/bin:/".into())];
+        launch.containers[0].root.layers.insert(0, layer.clone());
+        launch.containers[0].process.argv = vec![program.into()];
+        launch.containers[0].process.user = user.into();
+        launch.containers[0].process.env = vec![("PATH".into(), "/bin:/".into())];
         let why = format!("start {program:?}: it is a link out of the image");
         failed(lab, &launch, Fault::Theirs, &why);
     }

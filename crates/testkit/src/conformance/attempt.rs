@@ -19,15 +19,15 @@ pub fn attempt(place: &dyn Place, args: &[&str]) -> AttemptSpec {
     AttemptSpec {
         id: AttemptId { execution: new_execution(), task: 0, attempt: 0 },
         hostname: "conformance".to_owned(),
-        container: ContainerSpec {
+        containers: vec![ContainerSpec {
             name: "main".to_owned(),
             image: place.image(),
-            command: Vec::new(),
             args: args.iter().map(|word| (*word).to_owned()).collect(),
             env: vec![("CLOUD_RUN_TASK_INDEX".to_owned(), "0".to_owned())],
-            working_dir: None,
             limits: Limits { cpu_millis: 1000, memory_bytes: 128 << 20 },
-        },
+            ..ContainerSpec::default()
+        }],
+        volumes: Vec::new(),
         timeout: Duration::from_secs(300),
         grace: Duration::from_secs(10),
     }

@@ -64,7 +64,7 @@ fn output(place: &mut dyn Place) {
 
 fn process(place: &mut dyn Place) {
     let mut spec = attempt(place, &["env"]);
-    spec.container.env.push(("GREETING".to_owned(), "hello = world".to_owned()));
+    spec.containers[0].env.push(("GREETING".to_owned(), "hello = world".to_owned()));
     assert_exited(&run(place, &spec), (Exit::Code(0), Cause::OnItsOwn));
     let lines = place.lines(spec.id);
     for expected in ["GREETING=hello = world", "CLOUD_RUN_TASK_INDEX=0"] {
@@ -112,7 +112,7 @@ fn again_after_end(place: &mut dyn Place) {
 
 fn no_such_program(place: &mut dyn Place) {
     let mut spec = attempt(place, &[]);
-    spec.container.command = vec!["/no/such/program".to_owned()];
+    spec.containers[0].command = vec!["/no/such/program".to_owned()];
     let witness = Witness::new();
     let backend = place.open(Arc::clone(&witness) as _);
     start(&*backend, &spec);
@@ -131,7 +131,7 @@ fn no_such_program(place: &mut dyn Place) {
 
 fn no_such_image(place: &mut dyn Place) {
     let mut spec = attempt(place, &["exit", "0"]);
-    spec.container.image = format!("sha256:{}", "0".repeat(64));
+    spec.containers[0].image = format!("sha256:{}", "0".repeat(64));
     match run(place, &spec) {
         Ending::StartFailed { whose: Fault::Ours, why } => assert!(!why.is_empty()),
         other => panic!("{other:?}"),

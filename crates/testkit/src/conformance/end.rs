@@ -46,7 +46,7 @@ fn killed(place: &mut dyn Place) {
 
 fn out_of_memory(place: &mut dyn Place) {
     let mut spec = attempt(place, &["eat", "200"]);
-    spec.container.limits = Limits { cpu_millis: 1000, memory_bytes: 64 << 20 };
+    spec.containers[0].limits = Limits { cpu_millis: 1000, memory_bytes: 64 << 20 };
     let ending = run(place, &spec);
     assert_exited(&ending, (Exit::Signal(9), Cause::OutOfMemory));
     let Ending::Exited { memory_peak: Some(peak), .. } = ending else {
@@ -58,8 +58,8 @@ fn out_of_memory(place: &mut dyn Place) {
 /// About a second of work, at a twentieth of a processor: a busy machine only makes it take longer.
 fn cpu_limit(place: &mut dyn Place) {
     let mut spec = attempt(place, &[]);
-    spec.container.env.push(("PRIMES_LIMIT".to_owned(), "6000000".to_owned()));
-    spec.container.limits.cpu_millis = 50;
+    spec.containers[0].env.push(("PRIMES_LIMIT".to_owned(), "6000000".to_owned()));
+    spec.containers[0].limits.cpu_millis = 50;
     spec.timeout = Duration::from_secs(4);
     spec.grace = Duration::ZERO;
     assert_exited(&run(place, &spec), (Exit::Signal(9), Cause::Deadline));

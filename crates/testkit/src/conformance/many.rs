@@ -26,7 +26,7 @@ fn two_hundred(place: &mut dyn Place) {
     let open = place.own_resources();
     for spec in &specs {
         let mut spec = spec.clone();
-        spec.container.limits.memory_bytes = 16 << 20;
+        spec.containers[0].limits.memory_bytes = 16 << 20;
         start(&*backend, &spec);
     }
     for spec in &specs {

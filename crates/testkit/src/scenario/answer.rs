@@ -74,11 +74,17 @@ pub(super) fn state(state: &ExecutionState) -> Vec<String> {
 /// What a start gets.
 pub(super) fn spec(start: &Action) -> Vec<String> {
     let Action::Start(spec) = start else { unreachable!("only starts are kept: {start:?}") };
-    let mut lines = vec![
-        format!("{} on {}, {:?} + {:?}", name(spec.id), spec.hostname, spec.timeout, spec.grace),
-        format!("{} {} {:?}", spec.container.name, spec.container.image, spec.container.limits),
-    ];
-    lines.extend(spec.container.env.iter().map(|(name, value)| format!("{name}={value}")));
+    let mut lines = vec![format!(
+        "{} on {}, {:?} + {:?}",
+        name(spec.id),
+        spec.hostname,
+        spec.timeout,
+        spec.grace
+    )];
+    for container in &spec.containers {
+        lines.push(format!("{} {} {:?}", container.name, container.image, container.limits));
+        lines.extend(container.env.iter().map(|(name, value)| format!("{name}={value}")));
+    }
     lines
 }
 
