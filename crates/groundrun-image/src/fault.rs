@@ -41,7 +41,9 @@ impl Fault {
             io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => {
                 "; free some space in the data directory's file system"
             }
-            io::ErrorKind::PermissionDenied => "; unpacking images needs root",
+            io::ErrorKind::PermissionDenied => {
+                "; the data directory must be on a file system whose files can be given to other ids"
+            }
             _ => "",
         };
         Self::unreachable(format!("{doing}: {err}{advice}"))

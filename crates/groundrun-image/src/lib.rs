@@ -17,6 +17,7 @@ mod fault;
 mod import;
 mod layout;
 mod manifest;
+mod owners;
 mod reference;
 mod registry;
 mod service;
@@ -26,6 +27,7 @@ mod unpack;
 
 pub use digest::Digest;
 pub use fault::Fault;
+pub use owners::Owners;
 pub use reference::{Malformed, Reference, Remote};
 pub use service::{ImageService, Progress, StartFault};
 pub use settings::{BuiltIn, BuiltInFile, Credentials, Limits, Settings, Timeouts};

@@ -2,6 +2,7 @@
 //!
 //! ```text
 //!  lock           held by the one server that uses the directory
+//!  owners         to whom the files of layers belong
 //!  layers/HEX/    tree/ and meta.json: complete the moment it is there
 //!  images/HEX     a record: its layers are there; written last
 //!  names/HEX      what a reference meant when it was last asked for
@@ -32,6 +33,7 @@ use self::{
 use crate::{
     digest::Digest,
     fault::Fault,
+    owners::Owners,
     unpack::{Implied, Unpacked},
 };
 
@@ -39,7 +41,7 @@ use crate::{
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Mountable {
     /// Directories for an overlay mount, the top first; never empty, each one once. Whiteouts are character devices
-    /// 0:0 and `trusted.overlay.opaque`; owners are those of the image.
+    /// 0:0 and `trusted.overlay.opaque` (`user.overlay.opaque` where owners are shifted); owners are the store's.
     pub layers: Vec<PathBuf>,
     /// What runs.
     pub config: ImageConfig,
@@ -58,12 +60,12 @@ pub struct ImageStore {
 pub(crate) struct Importing(Arc<ImageStore>);
 
 impl ImageStore {
-    /// Opens or makes the store in `dir`, and sweeps what a crash left half-written.
+    /// Opens or makes the store in `dir`, whose files belong to `owners`, and sweeps what a crash left half-written.
     ///
     /// # Errors
-    /// When another server uses it, or the disk says so.
-    pub fn open(dir: &Path) -> Result<Self, OpenFault> {
-        let disk = Disk::open(dir)?;
+    /// When another server uses it, when its files belong to others, or the disk says so.
+    pub fn open(dir: &Path, owners: Owners) -> Result<Self, OpenFault> {
+        let disk = Disk::open(dir, owners)?;
         let index = Index::load(&disk)?;
         Ok(Self { disk, index: Mutex::new(index), collecting: Mutex::new(()) })
     }
@@ -128,6 +130,10 @@ impl ImageStore {
     /// The name of the layer with this digest, if it is here and looks the same on top of this chain.
     pub(crate) fn layer(&self, diff_id: &Digest, chain: &Digest) -> Option<String> {
         self.index().layer(diff_id, chain)
+    }
+
+    pub(crate) fn owners(&self) -> &Owners {
+        self.disk.owners()
     }
 
     pub(crate) fn tree(&self, layer: &str) -> PathBuf {

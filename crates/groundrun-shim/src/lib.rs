@@ -9,6 +9,7 @@
 mod clock;
 mod connection;
 pub mod dir;
+pub mod enter;
 pub mod log;
 pub mod protocol;
 mod sandbox;

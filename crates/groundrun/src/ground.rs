@@ -15,7 +15,7 @@ use groundrun_host::{
     HostBackend, HostConfig, HostLogs, Mountable, Mounts, MountsError, Share, capacity,
 };
 use groundrun_image::{
-    BuiltIn, BuiltInFile, Credentials, ImageService, ImageStore, Progress, Settings,
+    BuiltIn, BuiltInFile, Credentials, ImageService, ImageStore, Owners, Progress, Settings,
 };
 use groundrun_server::{
     BindError, ConfigError, Logs, Projects, Server, ServerConfig, Token, World,
@@ -89,7 +89,7 @@ impl Running {
         let store = Arc::new(Store::open(&data_dir).map_err(|e| failed("open the journal", &e))?);
         let mailbox = Mailbox::new();
         let inbox: Arc<dyn Inbox> = mailbox.clone();
-        let images = ImageStore::open(&data_dir.join("images"))
+        let images = ImageStore::open(&data_dir.join("images"), Owners::OfTheImage)
             .map_err(|e| failed("open the images", &e))?;
         let images = ImageService::start(Arc::new(images), settings(ground), Arc::clone(&inbox))
             .map_err(|e| failed("start the image service", &e))?;

@@ -254,8 +254,8 @@ impl Place {
             .map_err(|err| Fault::disk("make a directory for a layer", &err))?;
         let below = self.below.iter().rev().map(|name| store.tree(name)).collect();
         let layer = Layer { archive, transferred, diff_id: self.diff_id, below };
-        let unpacked =
-            unpack::unpack(layer, &tree, limits).map_err(|fault| fault.of_layer(&self.diff_id))?;
+        let unpacked = unpack::unpack(layer, &tree, limits, store.owners())
+            .map_err(|fault| fault.of_layer(&self.diff_id))?;
         store.publish_layer(staging, unpacked, &self.diff_id, &self.chain)
     }
 }

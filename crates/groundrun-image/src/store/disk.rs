@@ -12,7 +12,11 @@ use groundrun_core::process::ImageConfig;
 use rustix::fs::{AtFlags, CWD, FlockOperation, Timespec, Timestamps, UTIME_NOW};
 use serde::{Deserialize, Serialize};
 
-use crate::{digest::Digest, fault::Fault};
+use crate::{
+    digest::Digest,
+    fault::Fault,
+    owners::{Owners, whose},
+};
 
 /// Why the store cannot be opened.
 #[derive(Debug, thiserror::Error)]
@@ -22,6 +26,18 @@ pub enum OpenFault {
         "the image store {0} is used by another server: stop it, or use another data directory"
     )]
     InUse(PathBuf),
+    /// Its files belong to others.
+    #[error(
+        "the images at {path} were unpacked {theirs}, and this server runs {ours}: use another data directory, or remove this one as root"
+    )]
+    Owners {
+        /// Where.
+        path: PathBuf,
+        /// For whom they were unpacked.
+        theirs: String,
+        /// Who asks.
+        ours: String,
+    },
     /// The disk says so.
     #[error("open the image store at {path}")]
     Disk {
@@ -74,6 +90,7 @@ struct NameRecord {
 #[derive(Debug)]
 pub(super) struct Disk {
     root: PathBuf,
+    owners: Owners,
     staged: AtomicU64,
     _lock: File,
 }
@@ -100,12 +117,39 @@ impl Drop for Staging {
 
 const FOLDERS: [&str; 6] = ["layers", "images", "names", "blobs", "staging", "trash"];
 
+/// Name of the note to whom the files of layers belong.
+const OWNERS: &str = "owners";
+
+/// `None` where no layer is. Layers without a note are of a server that had no other owners than the machine's.
+fn noted_owners(root: &Path) -> io::Result<Option<String>> {
+    match fs::read_to_string(root.join(OWNERS)) {
+        // A crash may have come between its making and its writing.
+        Ok(note) if note.is_empty() => {}
+        Ok(note) => return Ok(Some(note)),
+        Err(err) if err.kind() == io::ErrorKind::NotFound => {}
+        Err(err) => return Err(err),
+    }
+    match fs::read_dir(root.join("layers")) {
+        Ok(mut layers) => Ok(layers.next().map(|_| Owners::OfTheImage.written())),
+        Err(err) if err.kind() == io::ErrorKind::NotFound => Ok(None),
+        Err(err) => Err(err),
+    }
+}
+
 /// Folders whose content means nothing after a crash.
 const FLEETING: [&str; 3] = ["blobs", "staging", "trash"];
 
 impl Disk {
-    pub(super) fn open(root: &Path) -> Result<Self, OpenFault> {
+    pub(super) fn open(root: &Path, owners: Owners) -> Result<Self, OpenFault> {
         let failed = |source| OpenFault::Disk { path: root.to_owned(), source };
+        // Before anything is made: what is another's stays as it is.
+        let noted = noted_owners(root).map_err(failed)?;
+        if let Some(noted) = &noted
+            && *noted != owners.written()
+        {
+            let (theirs, ours) = (whose(noted), whose(&owners.written()));
+            return Err(OpenFault::Owners { path: root.to_owned(), theirs, ours });
+        }
         for folder in FOLDERS {
             // Only for root: an image may hold setuid programs.
             let mut builder = DirBuilder::new();
@@ -118,8 +162,11 @@ impl Disk {
             Err(rustix::io::Errno::WOULDBLOCK) => return Err(OpenFault::InUse(root.to_owned())),
             Err(errno) => return Err(failed(errno.into())),
         }
+        if noted.is_none() {
+            fs::write(root.join(OWNERS), owners.written()).map_err(failed)?;
+        }
         let root = root.canonicalize().map_err(failed)?;
-        let disk = Self { root, staged: AtomicU64::new(0), _lock: lock };
+        let disk = Self { root, owners, staged: AtomicU64::new(0), _lock: lock };
         FLEETING.iter().try_for_each(|folder| disk.sweep(folder)).map_err(failed)?;
         Ok(disk)
     }
@@ -139,6 +186,10 @@ impl Disk {
             }
         }
         Ok(())
+    }
+
+    pub(super) fn owners(&self) -> &Owners {
+        &self.owners
     }
 
     pub(super) fn tree(&self, layer: &str) -> PathBuf {

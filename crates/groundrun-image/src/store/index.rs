@@ -140,7 +140,7 @@ fn stack(layers: &[String], disk: &Disk) -> Vec<std::path::PathBuf> {
     let mut stack = Vec::new();
     for layer in layers.iter().rev().filter(|layer| seen.insert(*layer)) {
         let tree = disk.tree(layer);
-        let opaque = unpack::is_opaque(&tree);
+        let opaque = unpack::is_opaque(&tree, disk.owners());
         stack.push(tree);
         if opaque {
             break;

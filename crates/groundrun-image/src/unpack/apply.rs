@@ -13,7 +13,7 @@ use super::{
     shown,
     tree::Tree,
 };
-use crate::{digest::Digest, settings::Limits};
+use crate::{digest::Digest, owners::Owners, settings::Limits};
 
 /// One layer to unpack.
 pub(crate) struct Layer<R> {
@@ -50,10 +50,11 @@ pub(crate) fn unpack<R: Read>(
     layer: Layer<R>,
     root: &Path,
     limits: &Limits,
+    owners: &Owners,
 ) -> Result<Unpacked, UnpackFault> {
     let stream =
         Stream::new(layer.archive, layer.transferred, limits).map_err(UnpackFault::Archive)?;
-    let mut tree = Tree::open(root, &layer.below, limits)?;
+    let mut tree = Tree::open(root, &layer.below, limits, owners)?;
     let mut entries = Entries::new(stream, limits);
     while let Some(head) = entries.next()? {
         apply(&head, &mut entries, &mut tree, limits)?;

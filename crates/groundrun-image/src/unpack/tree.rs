@@ -28,7 +28,7 @@ use super::{
     path::{Entry, steps},
     shown, shown_path,
 };
-use crate::settings::Limits;
+use crate::{owners::Owners, settings::Limits};
 
 /// Written at once.
 const BUFFER_BYTES: usize = 128 << 10;
@@ -36,15 +36,13 @@ const BUFFER_BYTES: usize = 128 << 10;
 /// Longest target of a symbolic link that the kernel takes.
 const TARGET_MAX: usize = 4095;
 
-/// What the kernel's overlay takes for "nothing of the layers below is in this directory".
-const OPAQUE: &str = "trusted.overlay.opaque";
-
 /// A tree being written.
 pub(crate) struct Tree<'l> {
     path: PathBuf,
     root: OwnedFd,
     below: Vec<OwnedFd>,
     limits: &'l Limits,
+    owners: &'l Owners,
     /// The directory of the last entry: archives list directories together.
     last: Option<(PathBuf, OwnedFd)>,
     /// Set at the end, for writing into a directory changes it.
@@ -68,16 +66,21 @@ impl<'l> Tree<'l> {
         path: &Path,
         below: &[PathBuf],
         limits: &'l Limits,
+        owners: &'l Owners,
     ) -> Result<Self, UnpackFault> {
         let open = |path: &Path| {
             fs::openat(CWD, path, OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty())
                 .map_err(|errno| disk(path, errno))
         };
+        let root = open(path)?;
+        let (uid, gid) = ids(owners, 0, 0);
+        fs::fchown(&root, Some(uid), Some(gid)).map_err(|errno| disk(path, errno))?;
         Ok(Self {
             path: path.to_owned(),
-            root: open(path)?,
+            root,
             below: below.iter().map(|tree| open(tree)).collect::<Result<_, _>>()?,
             limits,
+            owners,
             last: None,
             modified: HashMap::new(),
             buffer: vec![0; BUFFER_BYTES],
@@ -86,7 +89,7 @@ impl<'l> Tree<'l> {
     }
 
     pub(crate) fn root(&mut self, head: &Head) -> Result<(), UnpackFault> {
-        dress(self.root.as_fd(), head)?;
+        dress(self.root.as_fd(), head, self.owners)?;
         self.modified.insert(PathBuf::new(), head.modified);
         Ok(())
     }
@@ -95,9 +98,9 @@ impl<'l> Tree<'l> {
         let was = self.make_directory(entry)?;
         let path = entry.path();
         let directory = self.open_directory(&path).map_err(|errno| disk(&path, errno))?;
-        dress(directory.as_fd(), head)?;
+        dress(directory.as_fd(), head, self.owners)?;
         if was == Was::Whiteout {
-            mark_opaque(directory.as_fd(), &path)?;
+            mark_opaque(directory.as_fd(), &path, self.owners)?;
         }
         self.modified.insert(path, head.modified);
         Ok(())
@@ -127,7 +130,7 @@ impl<'l> Tree<'l> {
             file.write_all(&self.buffer[..read])
                 .map_err(|source| UnpackFault::Disk { path: shown(&head.path), source })?;
         }
-        dress(file.as_fd(), head)?;
+        dress(file.as_fd(), head, self.owners)?;
         fs::futimens(&file, &times(head.modified)).map_err(failed)
     }
 
@@ -136,18 +139,20 @@ impl<'l> Tree<'l> {
             return Err(UnpackFault::SymlinkTarget { path: shown(&head.path) });
         }
         self.vacate(entry)?;
+        let owners = self.owners;
         let parent = self.parent(&entry.parent)?;
         fs::symlinkat(head.target.as_slice(), parent, &entry.name)
-            .and_then(|()| dress_by_name(parent, entry, head))
+            .and_then(|()| dress_by_name(parent, entry, head, owners))
             .map_err(|errno| disk(&entry.path(), errno))
     }
 
     pub(crate) fn fifo(&mut self, entry: &Entry, head: &Head) -> Result<(), UnpackFault> {
         self.vacate(entry)?;
+        let owners = self.owners;
         let parent = self.parent(&entry.parent)?;
         let mode = Mode::from_raw_mode(head.mode);
         fs::mknodat(parent, &entry.name, FileType::Fifo, mode, 0)
-            .and_then(|()| dress_by_name(parent, entry, head))
+            .and_then(|()| dress_by_name(parent, entry, head, owners))
             .and_then(|()| fs::chmodat(parent, &entry.name, mode, AtFlags::empty()))
             .map_err(|errno| disk(&entry.path(), errno))
     }
@@ -183,7 +188,7 @@ impl<'l> Tree<'l> {
     pub(crate) fn opaque(&mut self, directory: &Path) -> Result<(), UnpackFault> {
         self.parent(directory)?;
         let opened = self.open_directory(directory).map_err(|errno| disk(directory, errno))?;
-        mark_opaque(opened.as_fd(), directory)
+        mark_opaque(opened.as_fd(), directory, self.owners)
     }
 
     /// `entry` of the layers below is gone; what this layer itself has there stays.
@@ -255,7 +260,7 @@ impl<'l> Tree<'l> {
             let was = self.make_implied(&entry)?;
             let made = self.open_directory(step).map_err(|errno| disk(step, errno))?;
             if was == Was::Whiteout {
-                mark_opaque(made.as_fd(), step)?;
+                mark_opaque(made.as_fd(), step, self.owners)?;
             } else if let Some((lower, looks)) = self.below(step) {
                 copy_looks(lower.as_fd(), &looks, made.as_fd())
                     .map_err(|errno| disk(step, errno))?;
@@ -290,6 +295,7 @@ impl<'l> Tree<'l> {
 
     fn make_directory(&mut self, entry: &Entry) -> Result<Was, UnpackFault> {
         let failed = |errno| disk(&entry.path(), errno);
+        let (uid, gid) = ids(self.owners, 0, 0);
         let parent = self.parent(&entry.parent)?;
         let was = stat(parent, entry).map_err(failed)?.as_ref().map_or(Was::Nothing, was);
         match was {
@@ -301,6 +307,9 @@ impl<'l> Tree<'l> {
         }
         let mode = Mode::from_raw_mode(0o755);
         fs::mkdirat(parent, &entry.name, mode)
+            .and_then(|()| {
+                fs::chownat(parent, &entry.name, Some(uid), Some(gid), AtFlags::SYMLINK_NOFOLLOW)
+            })
             .and_then(|()| fs::chmodat(parent, &entry.name, mode, AtFlags::empty()))
             .map_err(failed)?;
         self.count()?;
@@ -367,8 +376,9 @@ fn was(stat: &Stat) -> Was {
 }
 
 /// Owner, then mode (a change of owner takes setuid away), then attributes (it takes capabilities away too).
-fn dress(fd: BorrowedFd<'_>, head: &Head) -> Result<(), UnpackFault> {
-    fs::fchown(fd, Some(Uid::from_raw(head.uid)), Some(Gid::from_raw(head.gid)))
+fn dress(fd: BorrowedFd<'_>, head: &Head, owners: &Owners) -> Result<(), UnpackFault> {
+    let (uid, gid) = ids(owners, head.uid, head.gid);
+    fs::fchown(fd, Some(uid), Some(gid))
         .and_then(|()| fs::fchmod(fd, Mode::from_raw_mode(head.mode)))
         .map_err(|errno| UnpackFault::Disk { path: shown(&head.path), source: errno.into() })?;
     for (name, value) in &head.xattrs {
@@ -377,19 +387,28 @@ fn dress(fd: BorrowedFd<'_>, head: &Head) -> Result<(), UnpackFault> {
             Xattr::Refused(why) => {
                 return Err(UnpackFault::Xattr { path: shown(&head.path), name: shown(name), why });
             }
-            Xattr::Taken => fs::fsetxattr(fd, name.as_slice(), value, XattrFlags::empty())
-                .map_err(|errno| UnpackFault::Disk {
-                    path: format!("{} (extended attribute {})", shown(&head.path), shown(name)),
-                    source: errno.into(),
-                })?,
+            Xattr::Taken => {
+                let value = owners.attribute(name, value);
+                fs::fsetxattr(fd, name.as_slice(), &value, XattrFlags::empty()).map_err(
+                    |errno| UnpackFault::Disk {
+                        path: format!("{} (extended attribute {})", shown(&head.path), shown(name)),
+                        source: errno.into(),
+                    },
+                )?;
+            }
         }
     }
     Ok(())
 }
 
 /// Owner and time of what cannot be opened.
-fn dress_by_name(parent: BorrowedFd<'_>, entry: &Entry, head: &Head) -> Result<(), Errno> {
-    let (uid, gid) = (Uid::from_raw(head.uid), Gid::from_raw(head.gid));
+fn dress_by_name(
+    parent: BorrowedFd<'_>,
+    entry: &Entry,
+    head: &Head,
+    owners: &Owners,
+) -> Result<(), Errno> {
+    let (uid, gid) = ids(owners, head.uid, head.gid);
     let itself = AtFlags::SYMLINK_NOFOLLOW;
     fs::chownat(parent, &entry.name, Some(uid), Some(gid), itself)?;
     fs::utimensat(parent, &entry.name, &times(head.modified), itself)
@@ -437,14 +456,19 @@ fn copy_looks(from: BorrowedFd<'_>, looks: &Stat, to: BorrowedFd<'_>) -> Result<
     Ok(())
 }
 
-fn mark_opaque(directory: BorrowedFd<'_>, path: &Path) -> Result<(), UnpackFault> {
-    fs::fsetxattr(directory, OPAQUE, b"y", XattrFlags::empty()).map_err(|errno| disk(path, errno))
+fn ids(owners: &Owners, uid: u32, gid: u32) -> (Uid, Gid) {
+    (Uid::from_raw(owners.id(uid)), Gid::from_raw(owners.id(gid)))
+}
+
+fn mark_opaque(directory: BorrowedFd<'_>, path: &Path, owners: &Owners) -> Result<(), UnpackFault> {
+    fs::fsetxattr(directory, owners.opaque(), b"y", XattrFlags::empty())
+        .map_err(|errno| disk(path, errno))
 }
 
 /// Whether nothing of the layers below is in `directory`, as [`Tree::opaque`] left it.
-pub(crate) fn is_opaque(directory: &Path) -> bool {
+pub(crate) fn is_opaque(directory: &Path, owners: &Owners) -> bool {
     let mut value = [0u8; 1];
-    matches!(fs::lgetxattr(directory, OPAQUE, &mut value), Ok(1)) && value == *b"y"
+    matches!(fs::lgetxattr(directory, owners.opaque(), &mut value), Ok(1)) && value == *b"y"
 }
 
 fn times(modified: Time) -> Timestamps {

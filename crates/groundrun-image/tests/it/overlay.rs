@@ -7,7 +7,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use groundrun_image::Settings;
+use groundrun_image::{Owners, Settings};
 use rustix::mount::{MountFlags, UnmountFlags};
 use tar::EntryType;
 
@@ -25,6 +25,11 @@ pub(crate) struct Overlay {
 impl Overlay {
     /// `layers` the top first.
     pub(crate) fn mount(layers: &[PathBuf], at: &Path) -> Self {
+        Self::mount_with(layers, at, "")
+    }
+
+    /// With further options, each behind a comma.
+    fn mount_with(layers: &[PathBuf], at: &Path, options: &str) -> Self {
         fs::create_dir_all(at).unwrap();
         let mut lower: Vec<String> = layers.iter().map(|path| path.display().to_string()).collect();
         if lower.len() == 1 {
@@ -33,7 +38,8 @@ impl Overlay {
             fs::create_dir_all(&empty).unwrap();
             lower.push(empty.display().to_string());
         }
-        let options = std::ffi::CString::new(format!("lowerdir={}", lower.join(":"))).unwrap();
+        let options =
+            std::ffi::CString::new(format!("lowerdir={}{options}", lower.join(":"))).unwrap();
         rustix::mount::mount("overlay", at, "overlay", MountFlags::RDONLY, options.as_c_str())
             .expect("mounting needs root: run the tests as root");
         Self { path: at.to_owned() }
@@ -98,8 +104,8 @@ fn attributes(path: &Path) -> BTreeMap<String, Vec<u8>> {
         .collect()
 }
 
-#[test]
-fn whiteouts_and_opaque_directories_hide_what_is_below() {
+/// Three layers, each of which hides something of those below it.
+fn hiding_layers() -> Vec<Layer> {
     let lower = Archive::default()
         .dir("etc")
         .file("etc/kept", b"1")
@@ -128,8 +134,12 @@ fn whiteouts_and_opaque_directories_hide_what_is_below() {
         })
         .dir("opt")
         .file("opt/new", b"3");
-    let layers: Vec<Layer> =
-        [lower, middle, upper].into_iter().map(|a| Layer::gzip(&a.end())).collect();
+    [lower, middle, upper].into_iter().map(|a| Layer::gzip(&a.end())).collect()
+}
+
+#[test]
+fn whiteouts_and_opaque_directories_hide_what_is_below() {
+    let layers = hiding_layers();
     let desk = Desk::new(Settings::default());
     let path = desk.files().join("layout");
     Image::new(&layers).layout(&path, "v1");
@@ -140,4 +150,24 @@ fn whiteouts_and_opaque_directories_hide_what_is_below() {
     assert_eq!(names, ["etc", "etc/gone", "etc/kept", "opt", "opt/new", "var", "var/new"]);
     assert!(paths[Path::new("etc/gone")].starts_with("100600 3:4 "), "{paths:?}");
     assert_eq!(fs::read(overlay.path.join("etc/gone")).unwrap(), b"3");
+}
+
+/// As an ordinary user has them: the kernel takes its marks from attributes that such a user may write.
+#[test]
+fn shifted_layers_hide_what_is_below_with_the_users_attributes() {
+    let map = "users 0 1000 1, 1 100000 65536\n".to_owned();
+    let desk = Desk::owned_by(Owners::Shifted { base: 5000, count: 65_536, map });
+    let path = desk.files().join("layout");
+    Image::new(&hiding_layers()).layout(&path, "v1");
+    let trees = desk.layers(&format!("oci:{}", path.display()));
+    let overlay = Overlay::mount_with(&trees, &desk.files().join("merged"), ",userxattr");
+    let paths = overlay.paths();
+    let names: Vec<&str> = paths.keys().map(|path| path.to_str().unwrap()).collect();
+    assert_eq!(names, ["etc", "etc/gone", "etc/kept", "opt", "opt/new", "var", "var/new"]);
+    assert!(paths[Path::new("etc/gone")].starts_with("100600 5003:5004 "), "{paths:?}");
+    for (path, facts) in &paths {
+        assert!(facts.contains(" 500"), "{}: {facts}", path.display());
+    }
+    let root = fs::metadata(&trees[0]).unwrap();
+    assert_eq!((root.uid(), root.gid()), (5000, 5000), "also what no entry describes");
 }

@@ -10,7 +10,7 @@ use std::{
 };
 
 use groundrun_core::port::{ImageRequest, News};
-use groundrun_image::{Collected, ImageStore, OpenFault, Settings};
+use groundrun_image::{Collected, ImageStore, OpenFault, Owners, Settings};
 
 use crate::support::{
     archive::{Archive, Layer},
@@ -243,13 +243,16 @@ fn damage_to_the_records_costs_a_new_import_and_no_more() {
 #[test]
 fn one_server_uses_a_store_and_nobody_else_looks_into_it() {
     let desk = Desk::new(Settings::default());
-    match ImageStore::open(&desk.path()) {
+    match ImageStore::open(&desk.path(), Owners::OfTheImage) {
         Err(OpenFault::InUse(path)) => assert_eq!(path, desk.path()),
         other => panic!("opened twice: {other:?}"),
     }
     assert_eq!(fs::metadata(desk.path()).unwrap().permissions().mode() & 0o777, 0o700);
     fs::write(desk.files().join("file"), "").unwrap();
-    assert!(matches!(ImageStore::open(&desk.files().join("file")), Err(OpenFault::Disk { .. })));
+    assert!(matches!(
+        ImageStore::open(&desk.files().join("file"), Owners::OfTheImage),
+        Err(OpenFault::Disk { .. })
+    ));
 }
 
 /// Started by the test below as a process of its own: imports for ever.
@@ -263,7 +266,7 @@ fn crash_victim() {
     impl groundrun_core::port::Inbox for Nobody {
         fn tell(&self, _: News) {}
     }
-    let store = Arc::new(ImageStore::open(Path::new(&store)).unwrap());
+    let store = Arc::new(ImageStore::open(Path::new(&store), Owners::OfTheImage).unwrap());
     let service =
         groundrun_image::ImageService::start(store, Settings::default(), Arc::new(Nobody)).unwrap();
     groundrun_core::port::Images::ask(
@@ -304,7 +307,7 @@ fn a_kill_in_the_middle_leaves_nothing_but_what_the_next_open_sweeps() {
     victim.kill().unwrap();
     victim.wait().unwrap();
     assert_eq!(staged(), 1, "killed in the middle");
-    let opened = ImageStore::open(&store).expect("opens after a crash");
+    let opened = ImageStore::open(&store, Owners::OfTheImage).expect("opens after a crash");
     assert_eq!(fs::read_dir(store.join("staging")).unwrap().count(), 0);
     assert_eq!(fs::read_dir(store.join("layers")).unwrap().count(), 0);
     assert_eq!(opened.bytes(), 0);
@@ -324,4 +327,33 @@ fn a_release_makes_room_where_more_is_kept_than_shall_be() {
         std::thread::yield_now();
     }
     assert!(desk.store.mountable(&second).is_ok(), "what is in use stays");
+}
+
+#[test]
+fn a_store_is_for_the_owners_that_it_was_made_for() {
+    let shifted = |map: &str| Owners::Shifted { base: 1, count: 65_536, map: map.to_owned() };
+    let ada = shifted("users 0 1000 1, 1 100000 65536\n");
+    let made = tempfile::tempdir().unwrap();
+    let path = made.path().join("images");
+    drop(ImageStore::open(&path, ada.clone()).expect("opens"));
+    drop(ImageStore::open(&path, ada).expect("opens again"));
+    for (owners, whose) in [
+        (Owners::OfTheImage, "this server runs by the machine's root"),
+        (shifted("users 0 1001 1\n"), "this server runs with the ids users 0 1001 1"),
+    ] {
+        let fault = ImageStore::open(&path, owners).expect_err("it is another's").to_string();
+        assert!(fault.contains("unpacked with the ids users 0 1000 1, 1 100000 65536"), "{fault}");
+        assert!(fault.contains(whose) && fault.contains("another data directory"), "{fault}");
+    }
+}
+
+/// Of a version that noted nothing, and had one kind of owners.
+#[test]
+fn layers_without_a_note_are_the_machines_roots() {
+    let made = tempfile::tempdir().unwrap();
+    std::fs::create_dir_all(made.path().join("layers/some")).unwrap();
+    let shifted = Owners::Shifted { base: 0, count: 1, map: "users 0 1000 1\n".into() };
+    assert!(matches!(ImageStore::open(made.path(), shifted), Err(OpenFault::Owners { .. })));
+    assert!(!made.path().join("lock").exists(), "nothing was made");
+    ImageStore::open(made.path(), Owners::OfTheImage).expect("opens");
 }

@@ -17,6 +17,5 @@ pub(crate) use failure::{Failure, Step};
 pub(crate) use inside::{Owner, read as read_inside};
 pub(crate) use root::{Layers, ReadyLayer, id_mapped, open_ready, takes_ready_layers};
 pub(crate) use start::{OomScore, Output, Running, Tools, start};
-pub(crate) use user::IDS;
 
 use start::Plan;

@@ -1,5 +1,7 @@
 //! Who the program is: an image's user string, answered from the image's own `/etc/passwd` and `/etc/group`.
 
+use crate::enter::IDS;
+
 /// Ids inside the container.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct User {
@@ -21,9 +23,6 @@ pub(crate) enum UserFault {
     #[error("id {0} is not below {IDS}")]
     TooLarge(u32),
 }
-
-/// How many ids a container has.
-pub(crate) const IDS: u32 = 65_536;
 
 /// As many as a person would list; the kernel takes 65,536.
 const GROUPS_MAX: usize = 1024;

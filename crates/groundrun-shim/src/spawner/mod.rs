@@ -170,7 +170,7 @@ impl SpawnerHandle {
 }
 
 /// A pair of sockets that keep packets apart and tell when the other is gone.
-fn packet_pair() -> io::Result<(OwnedFd, OwnedFd)> {
+pub(crate) fn packet_pair() -> io::Result<(OwnedFd, OwnedFd)> {
     Ok(rustix::net::socketpair(
         AddressFamily::UNIX,
         SocketType::SEQPACKET,

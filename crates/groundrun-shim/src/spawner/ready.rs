@@ -12,8 +12,9 @@ use std::{
 
 use super::{LayerMounts, SpawnerConfig, packet_pair};
 use crate::{
+    enter::IDS,
     protocol::{Launch, Root},
-    sandbox::{self, Failure, IDS, Layers, OomScore, Step, Tools},
+    sandbox::{self, Failure, Layers, OomScore, Step, Tools},
     seccomp::{self, Instruction},
     sys::{self, process::Fork},
 };

@@ -36,6 +36,16 @@ pub(crate) fn new_user_namespace() -> io::Result<()> {
     unshare(libc::CLONE_NEWUSER)
 }
 
+/// Enters a new mount namespace that begins with what is mounted here.
+pub(crate) fn new_mount_namespace() -> io::Result<()> {
+    unshare(libc::CLONE_NEWNS)
+}
+
+/// Enters a new network namespace with a loopback that is down.
+pub(crate) fn new_network_namespace() -> io::Result<()> {
+    unshare(libc::CLONE_NEWNET)
+}
+
 fn unshare(namespaces: libc::c_int) -> io::Result<()> {
     // SAFETY: only CLONE_FILES would change what other code of this process can do with its descriptors.
     super::checked(unsafe { libc::unshare(namespaces) }.into()).map(drop)

@@ -13,7 +13,7 @@ use groundrun_core::{
     id::{ExecutionUid, JobUid},
     port::{ImageFault, ImageRequest, Images as _, ImportedImage, Inbox, News},
 };
-use groundrun_image::{ImageService, ImageStore, Settings, Timeouts};
+use groundrun_image::{ImageService, ImageStore, Owners, Settings, Timeouts};
 use tempfile::TempDir;
 
 /// Longer than anything takes here, also on a busy machine.
@@ -58,9 +58,20 @@ impl Desk {
         Self::at(Arc::new(TempDir::new().expect("a temporary directory")), settings)
     }
 
+    /// A desk whose images belong to others than the images say.
+    pub(crate) fn owned_by(owners: Owners) -> Self {
+        let folder = Arc::new(TempDir::new().expect("a temporary directory"));
+        Self::of(folder, Settings::default(), owners)
+    }
+
     fn at(folder: Arc<TempDir>, settings: Settings) -> Self {
+        Self::of(folder, settings, Owners::OfTheImage)
+    }
+
+    fn of(folder: Arc<TempDir>, settings: Settings, owners: Owners) -> Self {
         let (sender, news) = sync_channel(64);
-        let store = Arc::new(ImageStore::open(&folder.path().join("images")).expect("opens"));
+        let store =
+            Arc::new(ImageStore::open(&folder.path().join("images"), owners).expect("opens"));
         let service = ImageService::start(Arc::clone(&store), settings, Arc::new(Post(sender)))
             .expect("starts");
         Self { service, store, news: Mutex::new(news), folder }
