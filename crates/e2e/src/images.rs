@@ -43,11 +43,6 @@ pub fn busybox_as(dir: &Path, config: Value) -> PathBuf {
 
 /// An OCI layout with Python and its standard library, from Debian's packages.
 pub fn python(dir: &Path) -> PathBuf {
-    let root = dir.join("python-root");
-    let packages = dir.join("packages");
-    fs::create_dir_all(&root).expect("a directory");
-    fs::create_dir_all(root.join("tmp")).expect("a directory");
-    fs::create_dir_all(&packages).expect("a directory");
     let wanted = [
         "python3.11-minimal",
         "libpython3.11-minimal",
@@ -62,16 +57,103 @@ pub fn python(dir: &Path) -> PathBuf {
         "libsqlite3-0",
         "libgcc-s1",
     ];
+    let root = packages(dir, "python", &wanted);
+    let config = json!({"Entrypoint": ["/usr/bin/python3.11"], "Env": ["PATH=/usr/bin:/bin", "PYTHONDONTWRITEBYTECODE=1"]});
+    layout(dir.join("python"), &root, config)
+}
+
+/// An OCI layout with the server and the client of PostgreSQL, and a shell, from Debian's packages. It runs as an
+/// ordinary user, which is what PostgreSQL demands, and can write to volumes alone.
+pub fn postgres(dir: &Path) -> PathBuf {
+    let wanted = [
+        "postgresql-15",
+        "postgresql-client-15",
+        "libpq5",
+        "libc6",
+        "libgcc-s1",
+        "libstdc++6",
+        "libssl3",
+        "zlib1g",
+        "liblz4-1",
+        "libzstd1",
+        "liblzma5",
+        "libicu72",
+        "libxml2",
+        "libuuid1",
+        "libreadline8",
+        "libtinfo6",
+        // What libpq and the server can speak: Kerberos, LDAP, PAM, systemd.
+        "libgssapi-krb5-2",
+        "libkrb5-3",
+        "libk5crypto3",
+        "libkrb5support0",
+        "libkeyutils1",
+        "libcom-err2",
+        "libldap-2.5-0",
+        "libsasl2-2",
+        "libgnutls30",
+        "libgmp10",
+        "libhogweed6",
+        "libnettle8",
+        "libidn2-0",
+        "libp11-kit0",
+        "libffi8",
+        "libtasn1-6",
+        "libunistring2",
+        "libpam0g",
+        "libaudit1",
+        "libcap-ng0",
+        "libsystemd0",
+        "libcap2",
+        "libgcrypt20",
+        "libgpg-error0",
+        "libselinux1",
+        "libpcre2-8-0",
+    ];
+    let root = packages(dir, "postgres", &wanted);
+    for unused in
+        ["usr/share/doc", "usr/share/man", "usr/share/locale", "usr/lib/postgresql/15/lib/bitcode"]
+    {
+        match fs::remove_dir_all(root.join(unused)) {
+            Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+                panic!("{unused}: {error}")
+            }
+            _ => {}
+        }
+    }
+    fs::create_dir_all(root.join("bin")).expect("a directory");
+    fs::copy(which("busybox"), root.join("bin/busybox")).expect("busybox is copied");
+    std::os::unix::fs::symlink("busybox", root.join("bin/sh")).expect("a link");
+    fs::create_dir_all(root.join("etc")).expect("a directory");
+    fs::write(
+        root.join("etc/passwd"),
+        "root:x:0:0:root:/:/bin/sh\npostgres:x:101:101::/tmp:/bin/sh\n",
+    )
+    .expect("written");
+    let config = json!({
+        "User": "101:101", "Cmd": ["postgres"],
+        "Env": ["PATH=/usr/lib/postgresql/15/bin:/bin"],
+    });
+    layout(dir.join("postgres"), &root, config)
+}
+
+/// A root directory `{name}-root` with what is in Debian's packages.
+fn packages(dir: &Path, name: &str, wanted: &[&str]) -> PathBuf {
+    let root = dir.join(format!("{name}-root"));
+    let packages = dir.join(format!("{name}-packages"));
+    for folder in [&root.join("tmp"), &packages] {
+        fs::create_dir_all(folder).expect("a directory");
+    }
     run(Command::new("apt-get").arg("download").arg("-qq").args(wanted).current_dir(&packages))
         .well();
     for entry in fs::read_dir(&packages).expect("the packages are there").flatten() {
         run(Command::new("dpkg").arg("-x").arg(entry.path()).arg(&root)).well();
     }
+    // The loader's place, where the packages of this release have it under usr alone.
     if !root.join("lib64").exists() {
         std::os::unix::fs::symlink("usr/lib64", root.join("lib64")).expect("a link");
     }
-    let config = json!({"Entrypoint": ["/usr/bin/python3.11"], "Env": ["PATH=/usr/bin:/bin", "PYTHONDONTWRITEBYTECODE=1"]});
-    layout(dir.join("python"), &root, config)
+    root
 }
 
 /// Writes an OCI image layout with one gzip layer that holds `root`.

@@ -1,9 +1,8 @@
-//! Annotations that have a grammar of their own: databases, networks, keys, the order of containers. Their form is
-//! checked; that they are refused for now is in [`super::FIELDS`] (fact: semantics 2.3, 2.4, 11).
+//! Annotations that have a grammar of their own: databases, networks, keys. Their form is checked; that they are
+//! refused for now is in [`super::FIELDS`] (fact: semantics 2.4, 11).
 
 use std::collections::BTreeMap;
 
-use groundrun_api::v1::Container;
 use serde::Deserialize;
 
 use super::faults::Faults;
@@ -16,7 +15,7 @@ const SOCKET_PATH_MAX: usize = 107;
 type Map = BTreeMap<String, String>;
 
 /// Checks the annotations of a template.
-pub(super) fn check(annotations: &Map, containers: &[Container], faults: &mut Faults) {
+pub(super) fn check(annotations: &Map, faults: &mut Faults) {
     let value = |name: &str| annotations.get(&format!("run.googleapis.com/{name}"));
     let value = |name: &str| value(name).map(String::as_str).filter(|text| !text.is_empty());
     if let Some(instances) = value("cloudsql-instances") {
@@ -31,9 +30,6 @@ pub(super) fn check(annotations: &Map, containers: &[Container], faults: &mut Fa
         egress: value("vpc-access-egress"),
     };
     network.check(faults);
-    if let Some(text) = value("container-dependencies") {
-        dependencies(text, containers, faults);
-    }
 }
 
 fn cloud_sql(instances: &str, faults: &mut Faults) {
@@ -140,47 +136,6 @@ impl Network<'_> {
                 FIELD,
                 "network_interfaces: at least one of network or subnetwork should not be empty",
             );
-        }
-    }
-}
-
-fn dependencies(text: &str, containers: &[Container], faults: &mut Faults) {
-    let Ok(map) = serde_json::from_str::<BTreeMap<String, Vec<String>>>(text) else {
-        faults
-            .add(FIELD, "container-dependencies: must be a JSON map from names to lists of names");
-        return;
-    };
-    let position = |name: &str| containers.iter().position(|one| one.name.as_deref() == Some(name));
-    for name in map.keys().filter(|name| position(name).is_none()) {
-        faults.add(FIELD, format!("container-dependencies: container '{name}' does not exist"));
-    }
-    for (name, needed) in &map {
-        let index = position(name).unwrap_or_default();
-        let field = format!("spec.template.spec.containers[{index}].depends_on");
-        for other in needed {
-            match position(other).map(|n| &containers[n]) {
-                None => faults.add(&field, format!("Dependent container '{other}' does not exist")),
-                Some(one) if one.startup_probe.is_none() => faults.add(
-                    &field,
-                    format!("Dependent container '{other}' must have startup probe specified"),
-                ),
-                Some(_) => {}
-            }
-        }
-    }
-    if has_cycle(map) {
-        faults.add(FIELD, "container-dependencies: dependency cycle detected");
-    }
-}
-
-/// Takes away what waits for nothing until nothing can be taken.
-fn has_cycle(mut waits: BTreeMap<String, Vec<String>>) -> bool {
-    loop {
-        let before = waits.len();
-        let waiting: Vec<String> = waits.keys().cloned().collect();
-        waits.retain(|_, needed| needed.iter().any(|name| waiting.contains(name)));
-        if waits.len() == before {
-            return before > 0;
         }
     }
 }

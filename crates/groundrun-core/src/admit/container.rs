@@ -1,8 +1,9 @@
-//! `Container`: names, image, environment, ports and probes. What it may use is in `limits`.
+//! `Container`: names, image, environment and ports. What it may use is in `limits`, when it has started in
+//! `probe`.
 
-use groundrun_api::v1::{Container, EnvVar, Probe, ResourceRequirements};
+use groundrun_api::v1::{Container, EnvVar, ResourceRequirements};
 
-use super::{faults::Faults, limits, task::TASK};
+use super::{faults::Faults, limits, probe, task::TASK};
 
 /// Environment variables of all containers together; so many arguments, too.
 const ENV_MAX: usize = 1000;
@@ -19,8 +20,6 @@ const RESERVED_ENV: [&str; 6] = [
     "CLOUD_RUN_TASK_COUNT",
 ];
 
-const PROBE_SECONDS_MAX: i32 = 240;
-
 /// Where the container's termination message is read.
 const TERMINATION_MESSAGE_PATH: &str = "/dev/termination-log";
 
@@ -32,15 +31,14 @@ pub(super) fn admit(index: usize, given: Container, faults: &mut Faults) -> Cont
     words(&path, &given, faults);
     env(&format!("spec.template.spec.containers[{index}].env"), &given.env, faults);
     ports(&path, &given, faults);
-    if let Some(probe) = &given.startup_probe {
-        startup_probe(&format!("{path}.startup_probe"), probe, faults);
-    }
+    let startup_probe = probe::startup(&path, &given, faults);
     termination_message(index, &given, faults);
     let resources = given.resources.unwrap_or_default();
     let limits = limits::with_defaults(resources.limits);
     Container {
         name: Some(given.name.unwrap_or_default()),
         resources: Some(ResourceRequirements { limits, ..resources }),
+        startup_probe,
         ..given
     }
 }
@@ -58,6 +56,13 @@ pub(super) fn totals(containers: &[Container], faults: &mut Faults) {
 }
 
 fn name(path: &str, name: &str, faults: &mut Faults) {
+    if !name.is_empty() && !is_name(name) {
+        faults.add(format!("{path}.name"), "must conform to RFC 1123 and be at most 63 characters");
+    }
+}
+
+/// Labels of RFC 1123 with dots between them.
+pub(super) fn is_name(name: &str) -> bool {
     let label = |text: &str| {
         let allowed = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-';
         !text.is_empty()
@@ -65,9 +70,7 @@ fn name(path: &str, name: &str, faults: &mut Faults) {
             && !text.starts_with('-')
             && !text.ends_with('-')
     };
-    if !name.is_empty() && (name.len() > 63 || !name.split('.').all(label)) {
-        faults.add(format!("{path}.name"), "must conform to RFC 1123 and be at most 63 characters");
-    }
+    name.len() <= 63 && name.split('.').all(label)
 }
 
 fn image(index: usize, image: &str, faults: &mut Faults) {
@@ -138,42 +141,6 @@ fn ports(path: &str, given: &Container, faults: &mut Faults) {
         }
         if !["", "http1", "h2c"].contains(&port.name.as_deref().unwrap_or_default()) {
             faults.add(format!("{path}.ports[{n}].name"), "must be one of empty, 'http1' or 'h2c'");
-        }
-    }
-}
-
-fn startup_probe(path: &str, probe: &Probe, faults: &mut Faults) {
-    let actions = [
-        probe.exec.is_some(),
-        probe.grpc.is_some(),
-        probe.http_get.is_some(),
-        probe.tcp_socket.is_some(),
-    ];
-    if actions.into_iter().filter(|set| *set).count() != 1 {
-        faults.add(path, "Exactly one probe action must be set");
-    }
-    if probe.exec.is_some() {
-        faults.add(format!("{path}.exec"), "exec probes are not supported");
-    }
-    let seconds = [
-        ("initial_delay_seconds", probe.initial_delay_seconds),
-        ("period_seconds", probe.period_seconds),
-        ("timeout_seconds", probe.timeout_seconds),
-    ];
-    for (field, value) in seconds {
-        if value.is_some_and(|value| !(0..=PROBE_SECONDS_MAX).contains(&value)) {
-            faults.add(path, format!("{field} must be a number between 0 and {PROBE_SECONDS_MAX}"));
-        }
-    }
-    let ports = [
-        ("grpc", probe.grpc.as_ref().and_then(|action| action.port)),
-        ("http_get", probe.http_get.as_ref().and_then(|action| action.port)),
-        ("tcp_socket", probe.tcp_socket.as_ref().and_then(|action| action.port)),
-    ];
-    for (action, port) in ports {
-        if port.is_some_and(|port| port != 0 && !(1..=65535).contains(&port)) {
-            faults
-                .add(format!("{path}.{action}.port"), "if specified, must be between 1 and 65535");
         }
     }
 }

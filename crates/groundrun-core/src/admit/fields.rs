@@ -37,7 +37,8 @@ use Standing::{Honoured, Ignored, Refused, Stored};
 const ON_TEMPLATE: &str =
     "is not supported in a template: it belongs to executions, which the server names and dates.";
 const KUBERNETES: &str = "is not supported by Cloud Run.";
-const PROBE: &str = "startup probes are not supported yet: the task's container counts as started when its process runs.";
+const VOLUME: &str =
+    "this kind of volume is not supported yet: use an emptyDir volume, or files of the image.";
 const VPC: &str = "is not supported yet: tasks share the host's network. Remove it.";
 const SERVER: &str = "Set by the server.";
 
@@ -143,8 +144,8 @@ pub const FIELDS: &[FieldRule] = &[
     ),
     rule(
         r#"Job.spec.template.metadata.annotations["run.googleapis.com/container-dependencies"]"#,
-        Refused,
-        "container dependencies are not supported yet: a task has one container.",
+        Honoured,
+        "A JSON map from a container's name to those that have started, by their startup probes, before it begins.",
     ),
     rule(
         r#"Job.spec.template.metadata.annotations["run.googleapis.com/encryption-key"]"#,
@@ -239,7 +240,7 @@ pub const FIELDS: &[FieldRule] = &[
     rule(
         "Job.spec.template.spec.template.spec.containers[].image",
         Honoured,
-        "Kept as given; its tag is resolved to a digest once per execution. One container per task for now.",
+        "Kept as given; its tag is resolved to a digest once per execution.",
     ),
     rule(
         "Job.spec.template.spec.template.spec.containers[].imagePullPolicy",
@@ -253,13 +254,13 @@ pub const FIELDS: &[FieldRule] = &[
     ),
     rule(
         "Job.spec.template.spec.template.spec.containers[].name",
-        Stored,
-        "Overrides and log labels name it.",
+        Honoured,
+        "Dependencies, overrides and log labels name it; of several, those without a name are called by their position.",
     ),
     rule(
         "Job.spec.template.spec.template.spec.containers[].ports[].containerPort",
-        Stored,
-        "No effect: a job serves no port.",
+        Honoured,
+        "Where probes look that name no port; a job serves none.",
     ),
     rule(
         "Job.spec.template.spec.template.spec.containers[].ports[].name",
@@ -301,7 +302,86 @@ pub const FIELDS: &[FieldRule] = &[
         Refused,
         "is not supported by Cloud Run: set the user in the image.",
     ),
-    rule("Job.spec.template.spec.template.spec.containers[].startupProbe", Refused, PROBE),
+    rule(
+        "Job.spec.template.spec.template.spec.containers[].startupProbe.exec",
+        Refused,
+        KUBERNETES,
+    ),
+    rule(
+        "Job.spec.template.spec.template.spec.containers[].startupProbe.failureThreshold",
+        Honoured,
+        "Failures in a row after which the attempt fails; 3 where 0 or absent.",
+    ),
+    rule(
+        "Job.spec.template.spec.template.spec.containers[].startupProbe.grpc.port",
+        Honoured,
+        "The container's port where 0 or absent, and 8080 where it has none.",
+    ),
+    rule(
+        "Job.spec.template.spec.template.spec.containers[].startupProbe.grpc.service",
+        Honoured,
+        "What the health check asks about.",
+    ),
+    rule(
+        "Job.spec.template.spec.template.spec.containers[].startupProbe.httpGet.host",
+        Refused,
+        KUBERNETES,
+    ),
+    rule(
+        "Job.spec.template.spec.template.spec.containers[].startupProbe.httpGet.httpHeaders[].name",
+        Honoured,
+        "Sent with the request.",
+    ),
+    rule(
+        "Job.spec.template.spec.template.spec.containers[].startupProbe.httpGet.httpHeaders[].value",
+        Honoured,
+        "Sent with the request.",
+    ),
+    rule(
+        "Job.spec.template.spec.template.spec.containers[].startupProbe.httpGet.path",
+        Honoured,
+        "`/` where absent; any answer from 200 to 399 is success.",
+    ),
+    rule(
+        "Job.spec.template.spec.template.spec.containers[].startupProbe.httpGet.port",
+        Honoured,
+        "The container's port where 0 or absent, and 8080 where it has none.",
+    ),
+    rule(
+        "Job.spec.template.spec.template.spec.containers[].startupProbe.httpGet.scheme",
+        Refused,
+        KUBERNETES,
+    ),
+    rule(
+        "Job.spec.template.spec.template.spec.containers[].startupProbe.initialDelaySeconds",
+        Honoured,
+        "0 to 240.",
+    ),
+    rule(
+        "Job.spec.template.spec.template.spec.containers[].startupProbe.periodSeconds",
+        Honoured,
+        "1 to 240; 10 where 0 or absent.",
+    ),
+    rule(
+        "Job.spec.template.spec.template.spec.containers[].startupProbe.successThreshold",
+        Stored,
+        "1, or absent.",
+    ),
+    rule(
+        "Job.spec.template.spec.template.spec.containers[].startupProbe.tcpSocket.host",
+        Refused,
+        KUBERNETES,
+    ),
+    rule(
+        "Job.spec.template.spec.template.spec.containers[].startupProbe.tcpSocket.port",
+        Honoured,
+        "The container's port where 0 or absent, and 8080 where it has none.",
+    ),
+    rule(
+        "Job.spec.template.spec.template.spec.containers[].startupProbe.timeoutSeconds",
+        Honoured,
+        "1 to 240 and at most the period; 1 where 0 or absent.",
+    ),
     rule(
         "Job.spec.template.spec.template.spec.containers[].terminationMessagePath",
         Honoured,
@@ -313,9 +393,24 @@ pub const FIELDS: &[FieldRule] = &[
         "Only `File` for now.",
     ),
     rule(
-        "Job.spec.template.spec.template.spec.containers[].volumeMounts",
+        "Job.spec.template.spec.template.spec.containers[].volumeMounts[].mountPath",
+        Honoured,
+        "Absolute, outside of `/dev`, `/proc` and `/sys`; made where the image lacks it.",
+    ),
+    rule(
+        "Job.spec.template.spec.template.spec.containers[].volumeMounts[].name",
+        Honoured,
+        "Of a volume of the task.",
+    ),
+    rule(
+        "Job.spec.template.spec.template.spec.containers[].volumeMounts[].readOnly",
+        Stored,
+        "No effect, as in Cloud Run.",
+    ),
+    rule(
+        "Job.spec.template.spec.template.spec.containers[].volumeMounts[].subPath",
         Refused,
-        "volumes are not supported yet: the container's own files are writable, in memory.",
+        "cannot have sub_path set.",
     ),
     rule(
         "Job.spec.template.spec.template.spec.containers[].workingDir",
@@ -339,10 +434,29 @@ pub const FIELDS: &[FieldRule] = &[
         Honoured,
         "Per attempt, at most 604800; 600 where 0 or absent.",
     ),
+    rule("Job.spec.template.spec.template.spec.volumes[].configMap", Refused, KUBERNETES),
+    rule("Job.spec.template.spec.template.spec.volumes[].csi", Refused, VOLUME),
     rule(
-        "Job.spec.template.spec.template.spec.volumes",
+        "Job.spec.template.spec.template.spec.volumes[].emptyDir.medium",
+        Honoured,
+        "`Memory` or empty: in memory, counted against the containers that write; `Disk`: on the disk of the data directory.",
+    ),
+    rule(
+        "Job.spec.template.spec.template.spec.volumes[].emptyDir.sizeLimit",
+        Honoured,
+        "In memory half of the task's memory where absent, and at most all of it; on disk none where absent.",
+    ),
+    rule("Job.spec.template.spec.template.spec.volumes[].filestore", Refused, VOLUME),
+    rule(
+        "Job.spec.template.spec.template.spec.volumes[].name",
+        Honoured,
+        "A label of RFC 1123, once in a task.",
+    ),
+    rule("Job.spec.template.spec.template.spec.volumes[].nfs", Refused, VOLUME),
+    rule(
+        "Job.spec.template.spec.template.spec.volumes[].secret",
         Refused,
-        "volumes are not supported yet: the container's own files are writable, in memory.",
+        "secrets are not supported yet: give the value itself as an environment variable.",
     ),
     rule("Job.status", Ignored, SERVER),
     rule("RunJobRequest.overrides.containerOverrides[].args", Honoured, "Replace all of them."),

@@ -6,7 +6,7 @@ use groundrun_api::{ApiError, v1};
 
 use super::{
     annotations::{Owner, annotations, labels},
-    connections,
+    connections, dependencies,
     faults::Faults,
     name::{self, Suffix},
     task,
@@ -91,7 +91,8 @@ fn job_spec(spec: v1::JobSpec, context: &Context, faults: &mut Faults) -> v1::Jo
         ..metadata
     };
     let execution = execution_spec(template.spec.unwrap_or_default(), context, faults);
-    connections::check(&metadata.annotations, &containers(&execution), faults);
+    connections::check(&metadata.annotations, faults);
+    dependencies::check(&metadata.annotations, &containers(&execution), faults);
     let template = v1::ExecutionTemplateSpec { metadata: Some(metadata), spec: Some(execution) };
     v1::JobSpec { template: Some(template), ..spec }
 }

@@ -7,12 +7,14 @@
 mod annotations;
 mod connections;
 mod container;
+mod dependencies;
 mod faults;
 mod fields;
 mod image;
 mod job;
 mod limits;
 mod name;
+mod probe;
 mod quota;
 mod replacement;
 mod run;
@@ -20,6 +22,7 @@ mod task;
 mod unsupported;
 mod volume;
 
+pub(crate) use dependencies::{dependencies, has_cycle};
 pub use fields::{FIELDS, FieldRule, Standing};
 pub use job::{AdmittedJob, job};
 pub(crate) use limits::task_limits;
@@ -27,6 +30,7 @@ pub use name::{Suffix, execution_name};
 pub use quota::{JOBS_PER_REGION, RUNNING_EXECUTIONS_PER_REGION, room_for_execution, room_for_job};
 pub use replacement::{Replacement, replacement};
 pub use run::{AdmittedRun, run};
+pub(crate) use volume::clean;
 
 #[cfg(test)]
 mod tests;

@@ -73,19 +73,35 @@ fn containers(given: Vec<Container>, faults: &mut Faults) -> Vec<Container> {
     let field = format!("{TASK}.containers");
     match given.len() {
         0 => faults.add(&field, "must contain at least one container"),
-        1 => {}
-        2..=CONTAINERS_MAX => faults.add(
-            "spec.template.spec.template.spec.containers",
-            "more than one container is not supported yet: merge them into one image, or leave the others out.",
-        ),
+        1..=CONTAINERS_MAX => {}
         _ => faults.add(&field, "must contain at most 10 containers"),
     }
     duplicate_names(&given, &field, faults);
     container::totals(&given, faults);
+    let given = named(given);
     let admitted: Vec<_> =
         given.into_iter().enumerate().map(|(n, one)| container::admit(n, one, faults)).collect();
     limits::check(&admitted, faults);
     admitted
+}
+
+/// One container may go without a name, as gcloud leaves it. Of several each has one, since dependencies, overrides and
+/// logs name it: those without are called by their position.
+fn named(mut containers: Vec<Container>) -> Vec<Container> {
+    if containers.len() < 2 {
+        return containers;
+    }
+    let mut taken: BTreeSet<String> =
+        containers.iter().filter_map(|one| one.name.clone()).collect();
+    for (n, container) in containers.iter_mut().enumerate() {
+        if container.name.as_deref().unwrap_or_default().is_empty() {
+            let free = (n + 1..).map(|n| format!("container-{n}"));
+            let name = free.into_iter().find(|name| !taken.contains(name));
+            taken.extend(name.clone());
+            container.name = name;
+        }
+    }
+    containers
 }
 
 fn duplicate_names(given: &[Container], field: &str, faults: &mut Faults) {

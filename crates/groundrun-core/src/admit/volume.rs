@@ -1,19 +1,35 @@
-//! Volumes and mounts: their form. That they are refused for now is in [`super::FIELDS`] (fact: semantics 2.4).
+//! Volumes and mounts. Which kinds of volume are refused for now is in [`super::FIELDS`] (fact: semantics 2.4).
 
 use std::collections::BTreeSet;
 
 use groundrun_api::v1::{Container, EnvVar, KeyToPath, SecretKeySelector, Volume, VolumeMount};
 
-use super::{faults::Faults, task::TASK};
+use super::{container, faults::Faults, task::TASK};
 use crate::quantity;
 
 const GCSFUSE: &str = "gcsfuse.run.googleapis.com";
 const SYSTEM_DIRECTORIES: [&str; 3] = ["/dev", "/proc", "/sys"];
 
+/// Volumes of a task, and mounts of a container. Ours: Google names no number, and each costs the machine a mount.
+const VOLUMES_MAX: usize = 100;
+const MOUNTS_MAX: usize = 100;
+/// Of a path, with the final NUL.
+const PATH_MAX: usize = 4096;
+
 /// Checks the volumes of a task, and what its containers take from them and from secrets.
 pub(super) fn check(volumes: &[Volume], containers: &[Container], faults: &mut Faults) {
+    if volumes.len() > VOLUMES_MAX {
+        faults.add(format!("{TASK}.volumes"), format!("must be at most {VOLUMES_MAX} volumes"));
+    }
     for (n, volume) in volumes.iter().enumerate() {
-        source(&format!("{TASK}.volumes[{n}]"), volume, faults);
+        let path = format!("{TASK}.volumes[{n}]");
+        if !container::is_name(volume.name.as_deref().unwrap_or_default()) {
+            faults.add(
+                format!("{path}.name"),
+                "must conform to RFC 1123 and be at most 63 characters",
+            );
+        }
+        source(&path, volume, faults);
     }
     let name = |volume: &Volume| volume.name.clone().unwrap_or_default();
     let mut names = BTreeSet::new();
@@ -70,6 +86,13 @@ fn source(path: &str, volume: &Volume, faults: &mut Faults) {
             );
         }
     }
+    if volume
+        .filestore
+        .as_ref()
+        .is_some_and(|source| source.volume.as_deref().unwrap_or_default().is_empty())
+    {
+        faults.add(format!("{path}.filestore.volume"), "must be set");
+    }
     if let Some(csi) = &volume.csi {
         let driver = csi.driver.as_deref().unwrap_or_default();
         if driver != GCSFUSE {
@@ -109,6 +132,9 @@ fn mode(field: &str, given: Option<i32>, faults: &mut Faults) {
 }
 
 fn mounts(path: &str, given: &[VolumeMount], volumes: &BTreeSet<String>, faults: &mut Faults) {
+    if given.len() > MOUNTS_MAX {
+        faults.add(format!("{path}.volume_mounts"), format!("must be at most {MOUNTS_MAX} mounts"));
+    }
     let name = |mount: &VolumeMount| mount.name.clone().unwrap_or_default();
     let unknown: Vec<_> =
         given.iter().map(name).filter(|name| !volumes.contains(name.as_str())).collect();
@@ -120,7 +146,7 @@ fn mounts(path: &str, given: &[VolumeMount], volumes: &BTreeSet<String>, faults:
     }
     let place = |mount: &VolumeMount| mount.mount_path.clone().unwrap_or_default();
     for (n, place) in given.iter().map(place).enumerate() {
-        if !place.starts_with('/') || place.contains([':', '\0']) {
+        if !place.starts_with('/') || place.contains([':', '\0']) || place.len() >= PATH_MAX {
             faults.add(
                 format!("{path}.volume_mounts[{n}].mount_path"),
                 "must be a valid unix absolute path",
@@ -134,25 +160,28 @@ fn mounts(path: &str, given: &[VolumeMount], volumes: &BTreeSet<String>, faults:
             format!("mount paths {} are in one of disallowed mount points", system.join(", ")),
         );
     }
-    for (n, _) in given.iter().enumerate().filter(|(_, mount)| mount.sub_path.is_some()) {
-        faults.add(format!("{path}.volume_mounts[{n}]"), "cannot have sub_path set");
-    }
 }
 
-/// `/dev`, `/proc`, `/sys` and what is below, whatever way it is spelled.
+/// `/`, `/dev`, `/proc`, `/sys` and what is below these three, whatever way it is spelled.
 fn is_system(place: &str) -> bool {
-    let mut cleaned: Vec<&str> = Vec::new();
+    let cleaned = clean(place);
+    let below = |dir: &&str| cleaned == **dir || cleaned.starts_with(&format!("{dir}/"));
+    place.starts_with('/') && (cleaned == "/" || SYSTEM_DIRECTORIES.iter().any(|dir| below(&dir)))
+}
+
+/// An absolute path without `.`, `..`, and more slashes than it needs.
+pub(crate) fn clean(place: &str) -> String {
+    let mut parts: Vec<&str> = Vec::new();
     for part in place.split('/') {
         match part {
             "" | "." => {}
             ".." => {
-                cleaned.pop();
+                parts.pop();
             }
-            part => cleaned.push(part),
+            part => parts.push(part),
         }
     }
-    let first = cleaned.first().copied().unwrap_or_default();
-    place.starts_with('/') && SYSTEM_DIRECTORIES.iter().any(|dir| dir[1..] == *first)
+    format!("/{}", parts.join("/"))
 }
 
 fn secret_variable(path: &str, variable: &EnvVar, faults: &mut Faults) {

@@ -1,4 +1,4 @@
-//! Image, arguments, environment, ports and probes.
+//! Image, arguments, environment and ports.
 
 use serde_json::{Value, json};
 
@@ -121,54 +121,6 @@ fn one_port_is_tolerated() {
         json!([{"name": "grpc"}]),
         &[&format!("{path}[0].name: must be one of empty, 'http1' or 'h2c'")],
     );
-}
-
-#[test]
-fn probes_are_checked_and_refused() {
-    check(
-        &at("livenessProbe"),
-        json!({"tcpSocket": {"port": 1}}),
-        &[
-            "spec.template.spec.template.spec.containers[0].livenessProbe: Cloud Run job does not support liveness probe.",
-        ],
-    );
-    check(
-        &at("readinessProbe"),
-        json!({"tcpSocket": {"port": 1}}),
-        &[
-            "spec.template.spec.template.spec.containers[0].readinessProbe: Cloud Run job does not support readiness \
-           probe.",
-        ],
-    );
-    let refused = "spec.template.spec.template.spec.containers[0].startupProbe: startup probes are not supported yet: \
-                   the task's container counts as started when its process runs.";
-    let path = "spec.template.spec.task_spec.containers[0].startup_probe";
-    for (probe, fault) in [
-        (json!({"tcpSocket": {"port": 1}}), None),
-        (json!({"periodSeconds": 1}), Some(": Exactly one probe action must be set")),
-        (json!({"tcpSocket": {}, "grpc": {}}), Some(": Exactly one probe action must be set")),
-        (json!({"exec": {"command": ["true"]}}), Some(".exec: exec probes are not supported")),
-        (
-            json!({"grpc": {}, "periodSeconds": 241}),
-            Some(": period_seconds must be a number between 0 and 240"),
-        ),
-        (
-            json!({"grpc": {}, "timeoutSeconds": 241}),
-            Some(": timeout_seconds must be a number between 0 and 240"),
-        ),
-        (
-            json!({"grpc": {}, "initialDelaySeconds": -1}),
-            Some(": initial_delay_seconds must be a number between 0 and 240"),
-        ),
-        (
-            json!({"httpGet": {"port": 65536}}),
-            Some(".http_get.port: if specified, must be between 1 and 65535"),
-        ),
-    ] {
-        let fault = fault.map(|fault| format!("{path}{fault}"));
-        let expected: Vec<&str> = std::iter::once(refused).chain(fault.as_deref()).collect();
-        check(&at("startupProbe"), probe, &expected);
-    }
 }
 
 #[test]

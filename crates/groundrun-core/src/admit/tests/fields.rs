@@ -69,6 +69,11 @@ fn sample(path: &str, kind: &Kind) -> Value {
         "terminationMessagePolicy" => json!("File"),
         "serviceAccountName" => json!("sa@acme.iam.gserviceaccount.com"),
         "name" if path.contains("ports") => json!("h2c"),
+        "successThreshold" => json!(1),
+        "path" if path.contains("httpGet") => json!("/x"),
+        "mountPath" => json!("/x"),
+        "medium" => json!("Disk"),
+        "sizeLimit" => json!("64Mi"),
         _ => by_kind(kind),
     }
 }
@@ -98,6 +103,7 @@ fn samples_of_job() -> Vec<(String, Value)> {
             path if path.contains("launch-stage") => "BETA",
             path if path.contains("execution-environment") => "gen2",
             path if path.contains("nvidia") => "1",
+            path if path.contains("container-dependencies") => "{}",
             _ => "x",
         };
         (rule.path.to_owned(), json!(value))
@@ -109,10 +115,31 @@ fn samples_of_job() -> Vec<(String, Value)> {
     leaves("Job").into_iter().map(leaf).chain(entries.map(entry)).collect()
 }
 
+/// The least job with `value` at `path`, and beside it what such a field needs.
 fn document(path: &str, value: &Value) -> Value {
+    let needed = [
+        ("env[]", ".name", json!("A")),
+        ("startupProbe", ".tcpSocket", json!({})),
+        ("httpHeaders[]", ".name", json!("X")),
+        ("volumes[]", "", json!({"name": "x", "emptyDir": {}})),
+        ("volumeMounts[]", "", json!({"name": "x", "mountPath": "/y"})),
+    ];
     let mut document = least();
-    if let Some(start) = path.find("env[]") {
-        document = with(document, &pointer(&format!("{}.name", &path[..start + 5])), json!("A"));
+    if path.contains("volumeMounts") {
+        document = with(
+            document,
+            "/spec/template/spec/template/spec/volumes/0",
+            json!({"name": "x", "emptyDir": {}}),
+        );
+    }
+    for (part, field, value) in needed {
+        let other_action = ["httpGet", "grpc"].iter().any(|action| path.contains(action));
+        if let Some(start) = path.find(part)
+            && !(part == "startupProbe" && other_action)
+        {
+            let place = pointer(&format!("{}{field}", &path[..start + part.len()]));
+            document = with(document, &place, value);
+        }
     }
     with(document, &pointer(path), value.clone())
 }

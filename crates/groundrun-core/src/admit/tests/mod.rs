@@ -2,9 +2,11 @@
 
 mod containers;
 mod defaults;
+mod dependencies;
 mod fields;
 mod metadata;
 mod networks;
+mod probes;
 mod properties;
 mod replacements;
 mod resources;

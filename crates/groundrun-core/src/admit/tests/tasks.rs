@@ -67,7 +67,7 @@ fn a_service_account_is_an_address_or_an_id_that_is_expanded() {
 }
 
 #[test]
-fn there_is_a_task_with_one_container() {
+fn a_task_has_one_to_ten_containers() {
     check(
         "/spec/template/spec/template",
         Value::Null,
@@ -86,14 +86,8 @@ fn there_is_a_task_with_one_container() {
     let containers = |count: usize| -> Value {
         (0..count).map(|n| json!({"image": "a", "name": format!("c{n}")})).collect()
     };
-    check(
-        &format!("{TASK}/containers"),
-        containers(2),
-        &[
-            "spec.template.spec.template.spec.containers: more than one container is not supported yet: merge them \
-           into one image, or leave the others out.",
-        ],
-    );
+    fine(&format!("{TASK}/containers"), containers(2));
+    fine(&format!("{TASK}/containers"), containers(10));
     check(
         &format!("{TASK}/containers"),
         containers(11),
@@ -115,5 +109,25 @@ fn container_names_are_labels_and_differ() {
         &format!("{TASK}/containers"),
         json!([{"image": "a", "name": "x"}, {"image": "b", "name": "x"}]),
         "spec.template.spec.task_spec.containers: duplicate container names: x",
+    );
+}
+
+#[test]
+fn of_several_containers_each_has_a_name() {
+    let names = |containers: Value| -> Vec<String> {
+        let spec = admitted(with(least(), &format!("{TASK}/containers"), containers)).spec;
+        let execution = spec.template.as_ref().and_then(|template| template.spec.as_ref());
+        let task = execution.and_then(|execution| execution.template.as_ref()?.spec.clone());
+        let containers = task.expect("a task").containers;
+        containers.into_iter().map(|one| one.name.expect("always there")).collect()
+    };
+    assert_eq!(names(json!([{"image": "a"}])), [""]);
+    assert_eq!(
+        names(json!([{"image": "a"}, {"image": "b", "name": "db"}, {"image": "c", "name": ""}])),
+        ["container-1", "db", "container-3"]
+    );
+    assert_eq!(
+        names(json!([{"image": "a"}, {"image": "b", "name": "container-1"}])),
+        ["container-2", "container-1"]
     );
 }

@@ -2,8 +2,8 @@
 
 use serde_json::{Value, json};
 
-use super::has;
-use crate::samples::CONTAINER;
+use super::{fine, has};
+use crate::samples::{CONTAINER, faults, least, with};
 
 const VOLUMES: &str = "/spec/template/spec/template/spec/volumes";
 const PATH: &str = "spec.template.spec.task_spec";
@@ -14,18 +14,35 @@ fn volume(value: Value, expected: &str) {
 }
 
 #[test]
-fn volumes_and_mounts_are_refused_for_now() {
-    let text = "volumes are not supported yet: the container's own files are writable, in memory.";
-    has(
-        VOLUMES,
-        json!([{"name": "v", "emptyDir": {}}]),
-        &format!("spec.template.spec.template.spec.volumes: {text}"),
-    );
-    has(
-        &format!("{CONTAINER}/volumeMounts"),
-        json!([{"name": "v", "mountPath": "/v"}]),
-        &format!("spec.template.spec.template.spec.containers[0].volumeMounts: {text}"),
-    );
+fn an_empty_dir_is_in_memory_or_on_disk() {
+    for source in [
+        json!({}),
+        json!({"medium": ""}),
+        json!({"medium": "Memory", "sizeLimit": "64Mi"}),
+        json!({"medium": "Disk", "sizeLimit": "1.5Gi"}),
+    ] {
+        fine(VOLUMES, json!([{"name": "v", "emptyDir": source}]));
+    }
+}
+
+#[test]
+fn other_volumes_are_refused_by_name_for_now() {
+    let path = "spec.template.spec.template.spec.volumes[0]";
+    let kind =
+        "this kind of volume is not supported yet: use an emptyDir volume, or files of the image.";
+    for (source, field, text) in [
+        (json!({"csi": {"driver": "gcsfuse.run.googleapis.com"}}), "csi", kind),
+        (json!({"nfs": {"server": "h", "path": "/x"}}), "nfs", kind),
+        (json!({"filestore": {"volume": "x"}}), "filestore", kind),
+        (json!({"configMap": {"name": "x"}}), "configMap", "is not supported by Cloud Run."),
+        (
+            json!({"secret": {"secretName": "s"}}),
+            "secret",
+            "secrets are not supported yet: give the value itself as an environment variable.",
+        ),
+    ] {
+        has(VOLUMES, json!([source]), &format!("{path}.{field}: {text}"));
+    }
 }
 
 #[test]
@@ -65,6 +82,7 @@ fn every_source_has_its_form() {
         json!({"csi": {"driver": "x"}}),
         ".csi.driver: only gcsfuse.run.googleapis.com is supported",
     );
+    volume(json!({"filestore": {}}), ".filestore.volume: must be set");
     volume(json!({"nfs": {"path": "/x"}}), ".nfs.server: must be set");
     volume(
         json!({"nfs": {"server": "h", "path": "x"}}),
@@ -73,7 +91,13 @@ fn every_source_has_its_form() {
 }
 
 #[test]
-fn volume_names_differ() {
+fn volume_names_are_labels_and_differ() {
+    for bad in ["", "../up", "A", &"a".repeat(64)] {
+        volume(
+            json!({"name": bad, "emptyDir": {}}),
+            ".name: must conform to RFC 1123 and be at most 63 characters",
+        );
+    }
     has(
         VOLUMES,
         json!([{"name": "v", "emptyDir": {}}, {"name": "v", "emptyDir": {}}]),
@@ -90,14 +114,14 @@ fn mounts_are_absolute_known_and_outside_the_system() {
         json!([{"name": "a", "mountPath": "/a"}, {"name": "b", "mountPath": "/b"}]),
         &format!("{path}: has names which were not found in volumes list: a, b"),
     );
-    for bad in ["a", "", "/a:b"] {
+    for bad in ["a", "", "/a:b", "/\0", &"/a".repeat(2048)] {
         has(
             &mounts,
             json!([{"name": "a", "mountPath": bad}]),
             &format!("{path}[0].mount_path: must be a valid unix absolute path"),
         );
     }
-    for bad in ["/dev", "/proc/x", "/sys/", "//dev", "/a/../proc", "/./sys"] {
+    for bad in ["/dev", "/proc/x", "/sys/", "//dev", "/a/../proc", "/./sys", "/", "/a/.."] {
         has(
             &mounts,
             json!([{"name": "a", "mountPath": bad}]),
@@ -107,7 +131,31 @@ fn mounts_are_absolute_known_and_outside_the_system() {
     has(
         &mounts,
         json!([{"name": "a", "mountPath": "/a", "subPath": "x"}]),
-        &format!("{path}[0]: cannot have sub_path set"),
+        "spec.template.spec.template.spec.containers[0].volumeMounts[0].subPath: cannot have sub_path set.",
+    );
+}
+
+#[test]
+fn a_mount_of_a_volume_is_accepted_where_it_stands_outside_the_system() {
+    let mounts: Vec<_> = ["/v", "/devices", "/v/../proc2", "/v"]
+        .map(|path| json!({"name": "v", "mountPath": path, "readOnly": true, "subPath": ""}))
+        .into();
+    let document = with(least(), VOLUMES, json!([{"name": "v", "emptyDir": {}}]));
+    let document = with(document, &format!("{CONTAINER}/volumeMounts"), json!(mounts));
+    assert_eq!(faults(document), [""; 0]);
+}
+
+#[test]
+fn the_numbers_of_volumes_and_mounts_are_bounded() {
+    let volumes: Vec<_> =
+        (0..101).map(|n| json!({"name": format!("v{n}"), "emptyDir": {}})).collect();
+    fine(VOLUMES, json!(volumes[..100]));
+    has(VOLUMES, json!(volumes), &format!("{PATH}.volumes: must be at most 100 volumes"));
+    let mounts = vec![json!({"name": "v", "mountPath": "/v"}); 101];
+    has(
+        &format!("{CONTAINER}/volumeMounts"),
+        json!(mounts),
+        &format!("{PATH}.containers[0].volume_mounts: must be at most 100 mounts"),
     );
 }
 
