@@ -4,6 +4,7 @@
 
 pub mod admit;
 pub mod allot;
+mod containers;
 pub mod context;
 pub mod id;
 pub mod log;

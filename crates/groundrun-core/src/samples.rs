@@ -144,7 +144,12 @@ pub(crate) fn job(document: Value) -> Job {
 
 /// The record of an execution with `tasks` tasks, 60 seconds after its job.
 pub(crate) fn execution(tasks: u32) -> Execution {
-    let job = job(with(by_gcloud(), "/spec/template/spec/taskCount", json!(tasks)));
+    execution_of(with(by_gcloud(), "/spec/template/spec/taskCount", json!(tasks)))
+}
+
+/// The record of an execution of the job that `document` describes, 60 seconds after it.
+pub(crate) fn execution_of(document: Value) -> Execution {
+    let job = job(document);
     let run = admit::run(&job, v1::RunJobRequest::default()).expect("it is admitted");
     Execution {
         uid: ExecutionUid(Uuid::from_u128(0xe)),

@@ -2,13 +2,11 @@
 
 use std::time::Duration;
 
-use groundrun_api::v1;
-
 use crate::{
+    containers,
     id::AttemptId,
     mutant,
-    port::{AttemptSpec, ContainerSpec, Limits},
-    quantity,
+    port::{AttemptSpec, ContainerSpec, Limits, VolumeSpec},
     record::Execution,
 };
 
@@ -33,6 +31,7 @@ pub struct TaskTemplate {
     job: String,
     execution: String,
     containers: Vec<ContainerSpec>,
+    volumes: Vec<VolumeSpec>,
 }
 
 /// The spec of an execution is not one that admission lets pass.
@@ -56,20 +55,18 @@ impl TaskTemplate {
             .ok_or_else(|| fault("spec.template.spec", "is missing"))?;
         let count = count("spec.taskCount", spec.task_count.or(Some(1)))?;
         let parallelism = count_of("spec.parallelism", spec.parallelism.or(Some(0)))?;
-        let containers =
-            task.containers.iter().enumerate().map(container).collect::<Result<Vec<_>, _>>()?;
-        if containers.is_empty() {
-            return Err(fault("spec.template.spec.containers", "is empty"));
-        }
+        let containers = containers::containers(execution, task)?;
+        let limits = containers.iter().fold(Limits::default(), |sum, each| Limits {
+            cpu_millis: sum.cpu_millis.saturating_add(each.limits.cpu_millis),
+            memory_bytes: sum.memory_bytes.saturating_add(each.limits.memory_bytes),
+        });
+        let volumes = containers::volumes(task, limits.memory_bytes)?;
         Ok(Self {
             count,
             // 0 and more than there are tasks: as many as capacity allows (fact: semantics 11).
             parallelism: if parallelism == 0 { count } else { parallelism.min(count) },
             max_retries: count_of("spec.template.spec.maxRetries", task.max_retries)?,
-            limits: containers.iter().fold(Limits::default(), |sum, each| Limits {
-                cpu_millis: sum.cpu_millis.saturating_add(each.limits.cpu_millis),
-                memory_bytes: sum.memory_bytes.saturating_add(each.limits.memory_bytes),
-            }),
+            limits,
             timeout: Duration::from_secs(
                 task.timeout_seconds.and_then(|seconds| seconds.try_into().ok()).ok_or_else(
                     || fault("spec.template.spec.timeoutSeconds", "is missing or negative"),
@@ -78,6 +75,7 @@ impl TaskTemplate {
             job: execution.job.name.clone(),
             execution: execution.name.clone(),
             containers,
+            volumes,
         })
     }
 
@@ -101,9 +99,8 @@ impl TaskTemplate {
         AttemptSpec {
             id,
             hostname,
-            // One, until admission lets several pass.
-            containers: containers.take(1).collect(),
-            volumes: Vec::new(),
+            containers: containers.collect(),
+            volumes: self.volumes.clone(),
             timeout: self.timeout,
             grace: GRACE,
         }
@@ -123,40 +120,6 @@ impl TaskTemplate {
     }
 }
 
-fn container((index, container): (usize, &v1::Container)) -> Result<ContainerSpec, TemplateFault> {
-    let path = |field: &str| format!("spec.template.spec.containers[{index}].{field}");
-    let limit = |name: &str| {
-        let limits = &container.resources.as_ref()?.limits;
-        limits.get(name).map(String::as_str)
-    };
-    Ok(ContainerSpec {
-        // What Cloud Run's logs call the one unnamed container (fact: semantics 1.2).
-        name: container
-            .name
-            .clone()
-            .filter(|name| !name.is_empty())
-            .unwrap_or_else(|| "worker".to_owned()),
-        image: container.image.clone().ok_or_else(|| fault(path("image"), "is missing"))?,
-        command: container.command.clone(),
-        args: container.args.clone(),
-        env: container.env.iter().map(variable).collect(),
-        working_dir: container.working_dir.clone(),
-        limits: Limits {
-            cpu_millis: limit("cpu")
-                .and_then(quantity::millis)
-                .ok_or_else(|| fault(path("resources.limits.cpu"), "is not a quantity"))?,
-            memory_bytes: limit("memory")
-                .and_then(quantity::units)
-                .ok_or_else(|| fault(path("resources.limits.memory"), "is not a quantity"))?,
-        },
-        ..ContainerSpec::default()
-    })
-}
-
-fn variable(variable: &v1::EnvVar) -> (String, String) {
-    (variable.name.clone().unwrap_or_default(), variable.value.clone().unwrap_or_default())
-}
-
 fn count(path: &str, value: Option<i32>) -> Result<u32, TemplateFault> {
     match count_of(path, value)? {
         0 => Err(fault(path, "is 0")),
@@ -170,6 +133,6 @@ fn count_of(path: &str, value: Option<i32>) -> Result<u32, TemplateFault> {
         .ok_or_else(|| fault(path, "is missing or negative"))
 }
 
-fn fault(path: impl Into<String>, fault: &'static str) -> TemplateFault {
+pub(crate) fn fault(path: impl Into<String>, fault: &'static str) -> TemplateFault {
     TemplateFault { path: path.into(), fault }
 }

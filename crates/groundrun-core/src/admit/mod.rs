@@ -22,7 +22,7 @@ mod task;
 mod unsupported;
 mod volume;
 
-pub(crate) use dependencies::{dependencies, has_cycle};
+pub(crate) use dependencies::{Dependencies, dependencies, has_cycle};
 pub use fields::{FIELDS, FieldRule, Standing};
 pub use job::{AdmittedJob, job};
 pub(crate) use limits::task_limits;

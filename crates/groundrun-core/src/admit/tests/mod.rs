@@ -1,5 +1,6 @@
 //! What is accepted and what is not, as tables of documents.
 
+mod composition;
 mod containers;
 mod defaults;
 mod dependencies;
