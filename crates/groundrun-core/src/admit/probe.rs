@@ -65,7 +65,8 @@ fn action(path: &str, probe: &Probe, faults: &mut Faults) {
 fn request(path: &str, action: &HttpGetAction, faults: &mut Faults) {
     let target = action.path.as_deref().unwrap_or_default();
     let printable = |c: char| c.is_ascii_graphic();
-    if !target.is_empty() && !(target.starts_with('/') && target.chars().all(printable)) {
+    let well_formed = target.starts_with('/') && target.chars().all(printable);
+    if !target.is_empty() && !well_formed {
         faults.add(
             format!("{path}.path"),
             "must begin with '/' and have printable ASCII characters other than blanks only",

@@ -166,7 +166,7 @@ fn mounts(path: &str, given: &[VolumeMount], volumes: &BTreeSet<String>, faults:
 fn is_system(place: &str) -> bool {
     let cleaned = clean(place);
     let below = |dir: &&str| cleaned == **dir || cleaned.starts_with(&format!("{dir}/"));
-    place.starts_with('/') && (cleaned == "/" || SYSTEM_DIRECTORIES.iter().any(|dir| below(&dir)))
+    place.starts_with('/') && (cleaned == "/" || SYSTEM_DIRECTORIES.iter().any(below))
 }
 
 /// An absolute path without `.`, `..`, and more slashes than it needs.
