@@ -62,8 +62,9 @@ impl HostBackend {
         may_open_all();
         let attempts = Attempts::open(&config.data_dir)
             .map_err(|source| OpenError::Attempts { data_dir: config.data_dir.clone(), source })?;
-        let cgroups = Cgroups::open(&config.cgroup, &config.data_dir.join("cgroup"))
-            .map_err(OpenError::Cgroups)?;
+        let cgroups =
+            Cgroups::open(&config.cgroup, &config.data_dir.join("cgroup"), &config.demand)
+                .map_err(OpenError::Cgroups)?;
         let closing = Bell::new().map_err(OpenError::Threads)?;
         let means =
             Means { config, attempts, cgroups, mounts, spawner, host_files: host_files(), closing };

@@ -46,7 +46,7 @@ fn budget(machine: Limits, ceiling: Ceiling, share: Share) -> Limits {
 }
 
 /// Bytes.
-fn mem_total(meminfo: &str) -> Option<u64> {
+pub(crate) fn mem_total(meminfo: &str) -> Option<u64> {
     let line = meminfo.lines().find_map(|line| line.strip_prefix("MemTotal:"))?;
     let kib: u64 = line.trim().strip_suffix("kB")?.trim().parse().ok()?;
     Some(kib * 1024)

@@ -11,6 +11,8 @@ use groundrun_core::process::ImageConfig;
 use groundrun_shim::protocol::LogBounds;
 use jiff::Timestamp;
 
+use crate::cgroup::Demand;
+
 /// Ids of one container: 0 to 65535 inside.
 const IDS_PER_RANGE: u32 = 65_536;
 
@@ -28,6 +30,8 @@ pub struct HostConfig {
     pub data_dir: PathBuf,
     /// Name of the parent cgroup of all attempts; see [`default_cgroup`].
     pub cgroup: String,
+    /// What is asked of the machine's cgroups.
+    pub demand: Demand,
     /// First of the 65,536 user and group ids of the host that containers get; see [`default_id_base`]. All tasks of a
     /// server share it, so that layers are mapped once.
     pub id_base: u32,
@@ -51,6 +55,7 @@ impl HostConfig {
         const STARTS_AT_ONCE: NonZeroUsize = NonZeroUsize::new(8).expect("8 is not zero");
         Self {
             cgroup: default_cgroup(&data_dir),
+            demand: Demand::default(),
             id_base: default_id_base(&data_dir),
             data_dir,
             network: Network::Host,

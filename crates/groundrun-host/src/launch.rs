@@ -161,8 +161,8 @@ fn launched(
     Ok(Container {
         name: container.name.clone(),
         cgroups: ground.cgroup.groups,
-        oom_kills: Some(ground.cgroup.oom_kills),
-        memory_peak: Some(ground.cgroup.memory_peak),
+        oom_kills: ground.cgroup.oom_kills,
+        memory_peak: ground.cgroup.memory_peak,
         root: Root { layers: ground.image.layers, writable },
         process: protocol::Process {
             argv: process.argv,
@@ -232,7 +232,6 @@ mod tests {
         port::{ContainerSpec, Limits},
         process::ImageConfig,
     };
-    use groundrun_shim::protocol::Counter;
     use jiff::Timestamp;
 
     use super::*;
@@ -260,13 +259,12 @@ mod tests {
     }
 
     fn of(spec: &AttemptSpec, change: impl FnOnce(&mut HostConfig)) -> Result<Launch, LaunchFault> {
-        let counter = || Counter { path: "/c".into(), key: String::new() };
         let ground = |_| Ground {
             image: Mountable {
                 layers: vec!["/layers/top".into(), "/layers/bottom".into()],
                 config: ImageConfig { entrypoint: vec!["/one".into()], ..ImageConfig::default() },
             },
-            cgroup: AttemptCgroup { groups: vec![], oom_kills: counter(), memory_peak: counter() },
+            cgroup: AttemptCgroup { groups: vec![], oom_kills: None, memory_peak: None },
         };
         let host = HostFiles {
             resolv_conf: "nameserver 192.0.2.1\n".into(),

@@ -8,7 +8,7 @@ mod backend;
 mod book;
 mod capacity;
 pub mod cgroup;
-mod check;
+pub mod check;
 mod config;
 mod launch;
 mod logs;
@@ -19,7 +19,6 @@ mod work;
 
 pub use backend::{HostBackend, OpenError};
 pub use capacity::{Share, capacity};
-pub use check::{Missing, check};
 pub use config::{
     HostConfig, Mountable, Mounts, MountsError, Network, WritableLayer, default_cgroup,
     default_id_base,

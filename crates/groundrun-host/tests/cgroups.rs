@@ -9,7 +9,7 @@ use std::{
 };
 
 use groundrun_core::{id::AttemptId, port::Limits};
-use groundrun_host::cgroup::Cgroups;
+use groundrun_host::cgroup::{Cgroups, Demand};
 use rustix::process::Signal;
 use std::os::unix::process::ExitStatusExt;
 use tempfile::TempDir;
@@ -31,7 +31,8 @@ impl Lab {
         let number = NEXT.fetch_add(1, Ordering::Relaxed);
         let name = format!("groundrun-cgroups-{}-{number}", std::process::id());
         let dir = tempfile::tempdir().expect("a directory");
-        let cgroups = Cgroups::open(&name, &dir.path().join("cgroup")).expect("run it as root");
+        let cgroups = Cgroups::open(&name, &dir.path().join("cgroup"), &Demand::default())
+            .expect("run it as root");
         Self { cgroups, name, dir }
     }
 
@@ -137,13 +138,15 @@ fn what_is_not_there_is_empty() {
 fn a_server_after_this_one_finds_the_same_place() {
     let lab = Lab::new();
     lab.make(id(0));
-    let again = Cgroups::open("another-name", &lab.dir.path().join("cgroup")).expect("it opens");
+    let again = Cgroups::open("another-name", &lab.dir.path().join("cgroup"), &Demand::default())
+        .expect("it opens");
     assert_eq!(again.present(), [id(0)]);
     assert_eq!(again.attempt(id(0), LIMITS), lab.cgroups.attempt(id(0), LIMITS));
     again.kill(id(0), BOUND).expect("it is removed");
     again.remove().expect("nothing is in it");
     // Nothing of it is left, so the next one makes its own.
-    let third = Cgroups::open(&lab.name, &lab.dir.path().join("cgroup")).expect("it opens");
+    let third = Cgroups::open(&lab.name, &lab.dir.path().join("cgroup"), &Demand::default())
+        .expect("it opens");
     assert_eq!(third.present(), []);
     third.remove().expect("nothing is in it");
     lab.close();

@@ -9,6 +9,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
+use groundrun_host::cgroup::Limiting;
 use serde::Deserialize;
 
 use crate::cli::{GroundArgs, Network, ServeArgs, WritableLayer, exit::Stop};
@@ -37,6 +38,7 @@ pub(crate) struct File {
     region: Option<String>,
     network: Option<Network>,
     writable_layer: Option<WritableLayer>,
+    no_limits: Option<bool>,
     #[serde(default, deserialize_with = "memory_share")]
     memory_share: Option<u16>,
     cpu_overcommit: Option<NonZeroU16>,
@@ -79,6 +81,8 @@ pub(crate) struct Ground {
     pub(crate) region: String,
     pub(crate) network: Network,
     pub(crate) writable_layer: WritableLayer,
+    /// Limits that cannot hold keep nothing from running.
+    pub(crate) no_limits: bool,
     /// Percent.
     pub(crate) memory_share: u16,
     pub(crate) cpu_overcommit: NonZeroU16,
@@ -95,10 +99,7 @@ pub(crate) struct Surroundings {
 impl Config {
     /// Reads the file that the flags name, if they do, and the token file, and resolves.
     pub(crate) fn load(args: &ServeArgs, surroundings: &Surroundings) -> Result<Self, Stop> {
-        let file = match &args.config {
-            None => File::default(),
-            Some(path) => read(path)?,
-        };
+        let file = File::load(args.config.as_deref())?;
         let token = match args.token_file.as_ref().or(file.token_file.as_ref()) {
             None => None,
             Some(path) => Some(token(path)?),
@@ -116,7 +117,18 @@ impl Config {
     }
 }
 
+impl File {
+    /// Reads the file at `path`; without one all is left to the defaults.
+    pub(crate) fn load(path: Option<&Path>) -> Result<Self, Stop> {
+        path.map_or_else(|| Ok(Self::default()), read)
+    }
+}
+
 impl Ground {
+    pub(crate) fn limiting(&self) -> Limiting {
+        if self.no_limits { Limiting::Waived } else { Limiting::Required }
+    }
+
     /// Flags over file over defaults.
     pub(crate) fn resolve(
         args: &GroundArgs,
@@ -150,6 +162,7 @@ impl Ground {
                 .writable_layer
                 .or(file.writable_layer)
                 .unwrap_or(WritableLayer::Memory),
+            no_limits: args.no_limits.or(file.no_limits).unwrap_or(false),
             memory_share: args.memory_share.or(file.memory_share).unwrap_or(80),
             cpu_overcommit: args.cpu_overcommit.or(file.cpu_overcommit).unwrap_or(CPU_OVERCOMMIT),
             images: file.images.clone(),

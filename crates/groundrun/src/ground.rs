@@ -13,6 +13,7 @@ use groundrun_core::{
 use groundrun_engine::{Engine, EngineConfig, Mailbox};
 use groundrun_host::{
     HostBackend, HostConfig, HostLogs, Mountable, Mounts, MountsError, Share, capacity,
+    cgroup::Unenforced,
 };
 use groundrun_image::{
     BuiltIn, BuiltInFile, Credentials, ImageService, ImageStore, Owners, Progress, Settings,
@@ -30,7 +31,7 @@ use crate::{
         exit::{Stop, chain},
     },
     config::Ground,
-    world,
+    prepare, world,
 };
 
 /// The image that comes with the program.
@@ -78,10 +79,6 @@ impl Running {
         front: Front,
         spawner: SpawnerHandle,
     ) -> Result<Self, Stop> {
-        let missing = groundrun_host::check();
-        if !missing.is_empty() {
-            return Err(Stop::cannot_run_here(missing.iter().map(ToString::to_string).collect()));
-        }
         let config = server_config(ground, front)?;
         let data_dir = std::path::absolute(&ground.data_dir).map_err(|e| {
             Stop::bad_input(format!("data directory {}: {e}", ground.data_dir.display()))
@@ -103,8 +100,13 @@ impl Running {
             cli::WritableLayer::Memory => groundrun_host::WritableLayer::Memory,
             cli::WritableLayer::Disk => groundrun_host::WritableLayer::Disk,
         };
+        host.demand = prepare::demand(ground);
         let backend = HostBackend::new(host, mounts, spawner.clone(), inbox)
             .map_err(|e| failed("prepare this machine for tasks", &e))?;
+        if let Some(Unenforced { controllers, why }) = backend.cgroups().unenforced() {
+            let controllers = controllers.join(", ");
+            tracing::warn!(controllers, why, "limits do not hold, as --no-limits accepts");
+        }
         let share = Share {
             memory_percent: ground.memory_share,
             cpu_overcommit: NonZeroU32::from(ground.cpu_overcommit),

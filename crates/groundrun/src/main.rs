@@ -5,9 +5,12 @@ use std::{io::IsTerminal, process::ExitCode};
 use clap::Parser;
 use groundrun_shim::{Spawner, SpawnerConfig, SpawnerHandle};
 
-use crate::cli::{
-    Cli, Verb,
-    exit::{Exit, Stop, chain},
+use crate::{
+    cli::{
+        Cli, Verb,
+        exit::{Exit, Stop, chain},
+    },
+    config::{Config, Ground},
 };
 
 mod cli;
@@ -16,6 +19,7 @@ mod config;
 mod document;
 mod follow;
 mod ground;
+mod prepare;
 mod progress;
 mod serve;
 mod show;
@@ -37,15 +41,16 @@ fn main() -> ExitCode {
 fn dispatch(cli: Cli) -> Result<Exit, Stop> {
     match cli.verb {
         Verb::Run(args) => {
-            let spawner = spawner()?;
-            log(&cli.log)?;
-            cli::run::main(args, spawner)
+            let ground = cli::run::ground(&args)?;
+            let spawner = begin(&ground, &cli.log)?;
+            cli::run::main(args, ground, spawner)
         }
         Verb::Serve(args) => {
-            let spawner = spawner()?;
-            log(&cli.log)?;
-            serve::main(&args, spawner)
+            let config = Config::load(&args, &world::surroundings())?;
+            let spawner = begin(&config.ground, &cli.log)?;
+            serve::main(&config, spawner)
         }
+        Verb::Doctor(args) => cli::doctor::main(&args),
         Verb::Env(args) => cli::gcloud::env(&args),
         Verb::Gcloud(args) => cli::gcloud::gcloud(&args),
         Verb::Jobs(verb) => runtime()?.block_on(cli::jobs::main(verb)),
@@ -55,6 +60,21 @@ fn dispatch(cli: Cli) -> Result<Exit, Stop> {
         Verb::Completions { shell } => cli::manual::completions(shell),
         Verb::Man { directory } => cli::manual::man(&directory),
     }
+}
+
+/// What comes before the first thread, in this order.
+fn begin(ground: &Ground, filter: &str) -> Result<SpawnerHandle, Stop> {
+    prepare::prepare(ground)?;
+    if !world::surroundings().root {
+        let lack = "tasks are started by root only: run it with sudo";
+        return Err(Stop::cannot_run_here(vec![lack.to_owned()]));
+    }
+    let spawner = spawner()?;
+    log(filter)?;
+    if let Some(scope) = prepare::demand(ground).scope {
+        tracing::debug!(scope, "started in a scope of the user's systemd");
+    }
+    Ok(spawner)
 }
 
 /// Forked while there is one thread and little memory: it forks a shim for each attempt.

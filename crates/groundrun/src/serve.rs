@@ -7,18 +7,15 @@ use tokio::signal::unix::{SignalKind, signal};
 
 use crate::{
     cli::{
-        ServeArgs,
         exit::{Exit, Stop},
         output::print,
     },
     config::{Config, DEFAULT_PROJECT, DEFAULT_REGION, Ground},
     ground::{Front, Running},
-    world,
 };
 
 /// Serves until SIGTERM or SIGINT; tasks that run go on and are found again by the next server.
-pub(crate) fn main(args: &ServeArgs, spawner: SpawnerHandle) -> Result<Exit, Stop> {
-    let config = Config::load(args, &world::surroundings())?;
+pub(crate) fn main(config: &Config, spawner: SpawnerHandle) -> Result<Exit, Stop> {
     crate::runtime()?.block_on(async {
         let mut terminate = signal(SignalKind::terminate())
             .map_err(|e| Stop::failed(format!("watch for SIGTERM: {e}")))?;
@@ -33,7 +30,7 @@ pub(crate) fn main(args: &ServeArgs, spawner: SpawnerHandle) -> Result<Exit, Sto
         print(&format!("groundrun serves {}\n", running.url()))?;
         let person = stderr().is_terminal();
         if person {
-            eprintln!("{}", next_steps(&running.url(), &config));
+            eprintln!("{}", next_steps(&running.url(), config));
         }
         let told = async {
             tokio::select! {

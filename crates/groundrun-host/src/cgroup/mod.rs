@@ -5,6 +5,7 @@
 
 mod kill;
 mod layout;
+mod survey;
 mod v1;
 mod v2;
 
@@ -19,10 +20,12 @@ use groundrun_core::{id::AttemptId, port::Limits};
 use groundrun_shim::protocol::{Cgroup, Counter};
 
 use self::{
-    layout::Layout,
+    layout::{CONTROLLERS, Layout},
     v1::{Parent, V1},
     v2::V2,
 };
+
+pub use self::survey::{Lost, Survey, lost, survey};
 
 /// Period over which a share of CPU is counted: the kernel's default, short enough that a throttled task does not stall
 /// for long.
@@ -40,9 +43,41 @@ const CONTAINERS_MAX: usize = 10;
 /// Where attempts are put, and how their limits are said.
 #[derive(Clone, Debug)]
 pub struct Cgroups {
-    hierarchy: Hierarchy,
+    /// For new attempts; none where none can be had and that is accepted.
+    current: Option<Hierarchy>,
+    /// Of servers before, which another session's end may take away: nothing new is put there, and what is there is found.
+    earlier: Vec<Hierarchy>,
+    unenforced: Option<Unenforced>,
     ceiling: Ceiling,
     pids_max: u64,
+}
+
+/// What is asked of the machine's cgroups.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Demand {
+    /// Whether limits must hold.
+    pub limiting: Limiting,
+    /// The scope that we asked the user's systemd for and were started in, such as `groundrun-1f.scope`.
+    pub scope: Option<String>,
+}
+
+/// Whether limits must hold.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Limiting {
+    /// Without memory, cpu and pids there is no start.
+    #[default]
+    Required,
+    /// What can be limited is; the rest is not.
+    Waived,
+}
+
+/// Limits that do not hold here.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Unenforced {
+    /// Of which controllers.
+    pub controllers: Vec<&'static str>,
+    /// Why.
+    pub why: String,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -65,10 +100,10 @@ pub struct Ceiling {
 pub struct AttemptCgroup {
     /// One per hierarchy, in the order of joining.
     pub groups: Vec<Cgroup>,
-    /// Out-of-memory kills so far.
-    pub oom_kills: Counter,
-    /// Peak of memory use in bytes.
-    pub memory_peak: Counter,
+    /// Out-of-memory kills so far, where they are counted.
+    pub oom_kills: Option<Counter>,
+    /// Peak of memory use in bytes, where it is measured.
+    pub memory_peak: Option<Counter>,
 }
 
 /// Why cgroups cannot be used.
@@ -89,12 +124,18 @@ pub enum CgroupError {
         missing: Vec<&'static str>,
     },
     /// They are not handed down to us.
-    #[error("{} does not offer the controller {}", dir.display(), missing.join(", "))]
+    #[error("the cgroup {} lacks the controller {}", dir.display(), missing.join(", "))]
     NoController {
         /// Controllers.
         missing: Vec<&'static str>,
-        /// Where.
+        /// The highest directory that lacks one of them.
         dir: PathBuf,
+    },
+    /// None is ours to write.
+    #[error("no cgroup from {} upwards was handed over to this user", own.display())]
+    NotDelegated {
+        /// The one that this process is in.
+        own: PathBuf,
     },
     /// The parent directory could not be made.
     #[error("make the cgroup {}", dir.display())]
@@ -141,26 +182,31 @@ pub enum CgroupError {
 impl Cgroups {
     /// Finds or makes our parent cgroup `name`.
     ///
-    /// A server that starts in another session has another cgroup of its own, but must find the attempts of the one
-    /// before: the place is therefore remembered in the file `remembered`, and stays while it exists.
+    /// A server that starts in another session has another cgroup of its own, but must find the attempts of the ones
+    /// before: their places are therefore remembered in the file `remembered`, as long as they exist.
     ///
     /// # Errors
-    /// When a controller is missing or the parent cannot be made.
-    pub fn open(name: &str, remembered: &Path) -> Result<Self, CgroupError> {
-        let hierarchy = match recall(remembered) {
-            Some(hierarchy) => hierarchy,
-            None => make(name)?,
+    /// When a controller is missing or the parent cannot be made, unless `demand` waives that.
+    pub fn open(name: &str, remembered: &Path, demand: &Demand) -> Result<Self, CgroupError> {
+        let known = recall(remembered);
+        let (current, unenforced) = match (make(name, &known, demand), demand.limiting) {
+            (Ok(made), _) => (Some(made.0), made.1),
+            (Err(err), Limiting::Waived) => {
+                let why = crate::settle::chain(&err);
+                (None, Some(Unenforced { controllers: CONTROLLERS.to_vec(), why }))
+            }
+            (Err(err), Limiting::Required) => return Err(err),
         };
-        hierarchy.stand()?;
-        write_down(remembered, &hierarchy)
+        let is_current = |one: &Hierarchy| {
+            current.as_ref().is_some_and(|current| current.parents() == one.parents())
+        };
+        let earlier: Vec<Hierarchy> = known.into_iter().filter(|one| !is_current(one)).collect();
+        write_down(remembered, current.iter().chain(&earlier))
             .map_err(|source| CgroupError::Remember { file: remembered.to_owned(), source })?;
-        let ceiling = match &hierarchy {
-            Hierarchy::V1(v1) => v1.ceiling(),
-            Hierarchy::V2(v2) => v2.ceiling(),
-        };
         let pid_max =
             text(Path::new("/proc/sys/kernel/pid_max")).and_then(|text| text.parse().ok());
-        Ok(Self { hierarchy, ceiling, pids_max: pids_max(pid_max) })
+        let ceiling = current.as_ref().map_or_else(own_ceiling, Hierarchy::ceiling);
+        Ok(Self { current, earlier, unenforced, ceiling, pids_max: pids_max(pid_max) })
     }
 
     /// Makes our parent again where it is gone: an empty cgroup may be removed by whoever cleans up on the machine.
@@ -168,7 +214,7 @@ impl Cgroups {
     /// # Errors
     /// When the kernel refuses.
     pub fn stand(&self) -> Result<(), CgroupError> {
-        self.hierarchy.stand()
+        self.current.as_ref().map_or(Ok(()), Hierarchy::stand)
     }
 
     /// What the cgroup of `id` is, an attempt of one container, under `limits`.
@@ -184,10 +230,17 @@ impl Cgroups {
     }
 
     fn named(&self, name: &str, limits: Limits) -> AttemptCgroup {
-        match &self.hierarchy {
-            Hierarchy::V1(v1) => v1.attempt(name, limits, self.pids_max, self.ceiling),
-            Hierarchy::V2(v2) => v2.attempt(name, limits, self.pids_max),
+        match &self.current {
+            Some(Hierarchy::V1(v1)) => v1.attempt(name, limits, self.pids_max, self.ceiling),
+            Some(Hierarchy::V2(v2)) => v2.attempt(name, limits, self.pids_max),
+            None => AttemptCgroup { groups: Vec::new(), oom_kills: None, memory_peak: None },
         }
+    }
+
+    /// The limits that do not hold; they were waived.
+    #[must_use]
+    pub fn unenforced(&self) -> Option<&Unenforced> {
+        self.unenforced.as_ref()
     }
 
     /// What bounds all attempts together.
@@ -207,8 +260,7 @@ impl Cgroups {
     /// Attempts whose directories are there, in no order.
     #[must_use]
     pub fn present(&self) -> Vec<AttemptId> {
-        let parents = self.hierarchy.parents();
-        let entries = parents.into_iter().filter_map(|dir| fs::read_dir(dir).ok()).flatten();
+        let entries = self.parents().filter_map(|dir| fs::read_dir(dir).ok()).flatten();
         let mut found: Vec<AttemptId> =
             entries.filter_map(|entry| id(entry.ok()?.file_name().to_str()?)).collect();
         found.sort_unstable();
@@ -216,19 +268,21 @@ impl Cgroups {
         found
     }
 
-    /// Removes our parent, if no attempt is in it any more. For a private server that leaves nothing behind.
+    /// Removes our parents, if no attempt is in them any more, so that nothing is left behind.
+    ///
+    /// # Errors
+    /// When the kernel refuses: something is in one.
     pub fn remove(&self) -> io::Result<()> {
-        self.hierarchy.parents().into_iter().try_for_each(|dir| match fs::remove_dir(dir) {
-            Err(err) if err.kind() == io::ErrorKind::NotFound => Ok(()),
-            done => done,
-        })
+        self.places().try_for_each(Hierarchy::remove)
     }
 
     /// In the order of killing, which is the reverse of that of joining.
     fn dirs(&self, id: AttemptId) -> Vec<PathBuf> {
         let name = name(id);
-        let parents = self.hierarchy.parents().into_iter().rev();
+        let mut parents: Vec<&Path> = self.parents().collect();
+        parents.reverse();
         parents
+            .into_iter()
             .flat_map(|parent| {
                 let of_containers = (0..CONTAINERS_MAX).map(|index| format!("{name}.{index}"));
                 // Most attempts have one container, and no directory of these.
@@ -236,6 +290,14 @@ impl Cgroups {
                 std::iter::once(parent.join(&name)).chain(found)
             })
             .collect()
+    }
+
+    fn places(&self) -> impl Iterator<Item = &Hierarchy> {
+        self.current.iter().chain(&self.earlier)
+    }
+
+    fn parents(&self) -> impl Iterator<Item = &Path> {
+        self.places().flat_map(Hierarchy::parents)
     }
 }
 
@@ -250,6 +312,25 @@ impl Hierarchy {
             }
         }
         Ok(())
+    }
+
+    fn remove(&self) -> io::Result<()> {
+        match self {
+            Self::V2(v2) => v2.remove(),
+            Self::V1(_) => {
+                self.parents().into_iter().try_for_each(|dir| match fs::remove_dir(dir) {
+                    Err(err) if err.kind() == io::ErrorKind::NotFound => Ok(()),
+                    done => done,
+                })
+            }
+        }
+    }
+
+    fn ceiling(&self) -> Ceiling {
+        match self {
+            Self::V1(v1) => v1.ceiling(),
+            Self::V2(v2) => v2::ceiling(&v2.parent),
+        }
     }
 
     /// Our parent in each hierarchy, each once.
@@ -305,17 +386,6 @@ fn pids_max(machine: Option<u64>) -> u64 {
     machine.map_or(PIDS_MAX, |all| PIDS_MAX.min(all / 2))
 }
 
-/// Whether this machine has what attempts need. Changes nothing.
-///
-/// # Errors
-/// Names the controllers that are missing.
-pub(crate) fn probe() -> Result<(), CgroupError> {
-    match layout()? {
-        Layout::V1(_) => Ok(()),
-        Layout::V2(place) => v2::offers(&place.mount),
-    }
-}
-
 fn layout() -> Result<Layout, CgroupError> {
     let read = |file: &str| {
         fs::read_to_string(file)
@@ -325,27 +395,71 @@ fn layout() -> Result<Layout, CgroupError> {
         .map_err(|missing| CgroupError::NotMounted { missing })
 }
 
-/// Makes our parent afresh, from where this process is.
-fn make(name: &str) -> Result<Hierarchy, CgroupError> {
-    Ok(match layout()? {
+/// Makes our parent, or keeps one of `known`; and says what is not enforced there.
+fn make(
+    name: &str,
+    known: &[Hierarchy],
+    demand: &Demand,
+) -> Result<(Hierarchy, Option<Unenforced>), CgroupError> {
+    match layout()? {
         Layout::V1(places) => {
-            let [memory, cpu, pids] = places
-                .map(|place| Parent { dir: place.own.join(name), controllers: place.controllers });
-            Hierarchy::V1(V1 { memory, cpu, pids })
+            let kept = known.iter().find(|known| matches!(known, Hierarchy::V1(_))).cloned();
+            let hierarchy = kept.unwrap_or_else(|| {
+                let [memory, cpu, pids] = places.map(|place| Parent {
+                    dir: place.own.join(name),
+                    controllers: place.controllers,
+                });
+                Hierarchy::V1(V1 { memory, cpu, pids })
+            });
+            hierarchy.stand()?;
+            Ok((hierarchy, None))
         }
-        Layout::V2(place) => Hierarchy::V2(V2::make(&place, name)?),
-    })
+        Layout::V2(place) => {
+            let levels = v2::levels(&place);
+            let Some(seat) = v2::seat(&levels, demand.scope.as_deref()) else {
+                return Err(CgroupError::NotDelegated { own: place.own });
+            };
+            let known = known.iter().filter_map(|known| match known {
+                Hierarchy::V2(v2) => Some(v2),
+                Hierarchy::V1(_) => None,
+            });
+            let v2 = V2::make(seat, name, &known.collect::<Vec<_>>(), demand.limiting)?;
+            let unenforced = (!v2.lacking.is_empty()).then(|| {
+                let (missing, dir) = (v2.lacking.clone(), v2::lost_at(seat, &v2.lacking));
+                let why = CgroupError::NoController { missing, dir: dir.to_owned() }.to_string();
+                Unenforced { controllers: v2.lacking.clone(), why }
+            });
+            Ok((Hierarchy::V2(v2), unenforced))
+        }
+    }
 }
 
-/// The place of an earlier server, if something of it still exists.
-fn recall(remembered: &Path) -> Option<Hierarchy> {
-    let hierarchy = parsed(&fs::read_to_string(remembered).ok()?)?;
-    hierarchy.parents().into_iter().any(Path::is_dir).then_some(hierarchy)
+/// What bounds this process, where attempts have no group of their own.
+fn own_ceiling() -> Ceiling {
+    match layout() {
+        Ok(Layout::V1([memory, cpu, pids])) => {
+            let [memory, cpu, pids] = [memory, cpu, pids]
+                .map(|place| Parent { controllers: place.controllers, dir: place.own });
+            V1 { memory, cpu, pids }.ceiling()
+        }
+        Ok(Layout::V2(place)) => v2::ceiling(&place.own),
+        Err(_) => Ceiling::default(),
+    }
 }
 
-fn write_down(remembered: &Path, hierarchy: &Hierarchy) -> io::Result<()> {
+/// The places of earlier servers of which something still exists, the last one first.
+fn recall(remembered: &Path) -> Vec<Hierarchy> {
+    let mut places = parsed(&fs::read_to_string(remembered).unwrap_or_default());
+    places.retain(|place| place.parents().into_iter().any(Path::is_dir));
+    places
+}
+
+fn write_down<'a>(
+    remembered: &Path,
+    places: impl Iterator<Item = &'a Hierarchy>,
+) -> io::Result<()> {
     let new = remembered.with_extension("new");
-    fs::write(&new, written(hierarchy))?;
+    fs::write(&new, places.map(written).collect::<String>())?;
     fs::rename(new, remembered)
 }
 
@@ -357,24 +471,27 @@ fn written(hierarchy: &Hierarchy) -> String {
                 |parent: &Parent| format!("{} {}\n", parent.controllers, parent.dir.display());
             format!("1\n{}{}{}", line(memory), line(cpu), line(pids))
         }
-        Hierarchy::V2(V2 { parent }) => format!("2\n{}\n", parent.display()),
+        Hierarchy::V2(V2 { parent, .. }) => format!("2\n{}\n", parent.display()),
     }
 }
 
-fn parsed(text: &str) -> Option<Hierarchy> {
+/// Up to the first that is not understood.
+fn parsed(text: &str) -> Vec<Hierarchy> {
     let parent = |line: &str| {
         let (controllers, dir) = line.split_once(' ')?;
         Some(Parent { controllers: controllers.to_owned(), dir: dir.into() })
     };
-    match text.lines().collect::<Vec<&str>>().as_slice() {
-        ["1", memory, cpu, pids] => Some(Hierarchy::V1(V1 {
-            memory: parent(memory)?,
-            cpu: parent(cpu)?,
-            pids: parent(pids)?,
+    let mut lines = text.lines();
+    let mut next = || match lines.next()? {
+        "1" => Some(Hierarchy::V1(V1 {
+            memory: parent(lines.next()?)?,
+            cpu: parent(lines.next()?)?,
+            pids: parent(lines.next()?)?,
         })),
-        ["2", dir] => Some(Hierarchy::V2(V2 { parent: dir.into() })),
+        "2" => Some(Hierarchy::V2(V2 { parent: lines.next()?.into(), lacking: Vec::new() })),
         _ => None,
-    }
+    };
+    std::iter::from_fn(&mut next).collect()
 }
 
 /// A small file's text without the newline at its end; `None` when it cannot be read.
@@ -421,11 +538,11 @@ mod tests {
             cpu: parent("cpu,cpuacct"),
             pids: parent("pids"),
         });
-        let v2 = Hierarchy::V2(V2 { parent: "/sys/fs/cgroup/g".into() });
-        for hierarchy in [v1, v2] {
-            assert_eq!(parsed(&written(&hierarchy)), Some(hierarchy));
-        }
-        assert_eq!(parsed("1\n/only\n"), None);
-        assert_eq!(parsed(""), None);
+        let v2 = |dir: &str| Hierarchy::V2(V2 { parent: dir.into(), lacking: vec![] });
+        let places = vec![v2("/sys/fs/cgroup/g"), v1, v2("/sys/fs/cgroup/x.scope/g h")];
+        assert_eq!(parsed(&places.iter().map(written).collect::<String>()), places);
+        assert_eq!(parsed(&(written(&places[0]) + "3\n/new\n")), places[..1]);
+        assert_eq!(parsed("1\n/only\n"), []);
+        assert_eq!(parsed(""), []);
     }
 }

@@ -77,8 +77,8 @@ impl V1 {
                     kind: CgroupKind::V1 { controllers: parent.controllers.clone() },
                 })
                 .collect(),
-            oom_kills: counter("memory.oom_control", "oom_kill"),
-            memory_peak: counter("memory.max_usage_in_bytes", ""),
+            oom_kills: Some(counter("memory.oom_control", "oom_kill")),
+            memory_peak: Some(counter("memory.max_usage_in_bytes", "")),
         }
     }
 
@@ -132,8 +132,9 @@ mod tests {
             "/p/g/a pids.max=100",
         ];
         assert_eq!(cgroup.lines(), expected);
-        assert_eq!(cgroup.memory_peak.path, PathBuf::from("/m/g/a/memory.max_usage_in_bytes"));
-        assert_eq!(cgroup.oom_kills.path, PathBuf::from("/m/g/a/memory.oom_control"));
+        let path = |counter: Option<Counter>| counter.expect("it is counted").path;
+        assert_eq!(path(cgroup.memory_peak), PathBuf::from("/m/g/a/memory.max_usage_in_bytes"));
+        assert_eq!(path(cgroup.oom_kills), PathBuf::from("/m/g/a/memory.oom_control"));
     }
 
     #[test]

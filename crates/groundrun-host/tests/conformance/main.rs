@@ -8,6 +8,10 @@ mod place;
 
 use std::process::{Command, ExitCode};
 
+use groundrun_host::{
+    cgroup::Limiting,
+    check::{Intent, Network, check},
+};
 use libtest_mimic::{Arguments, Failed, Trial};
 use testkit::conformance::scenarios;
 
@@ -59,7 +63,8 @@ fn all() -> Vec<Played> {
 }
 
 fn play(name: &str) {
-    let missing = groundrun_host::check();
+    let intent = Intent { limiting: Limiting::Required, network: Network::Plain };
+    let missing = check(&std::env::temp_dir(), intent);
     assert!(missing.is_empty(), "tasks cannot run here: {missing:?}");
     let (_, scenario) = all()
         .into_iter()

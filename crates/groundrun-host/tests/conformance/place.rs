@@ -16,7 +16,8 @@ use groundrun_core::{
     process::ImageConfig,
 };
 use groundrun_host::{
-    HostBackend, HostConfig, HostLogs, Mountable, Mounts, MountsError, cgroup::Cgroups,
+    HostBackend, HostConfig, HostLogs, Mountable, Mounts, MountsError,
+    cgroup::{Cgroups, Demand},
 };
 use groundrun_shim::{Spawner, SpawnerConfig, SpawnerHandle};
 use jiff::Timestamp;
@@ -69,8 +70,8 @@ impl HostPlace {
         fs::set_permissions(layer.join("job"), fs::Permissions::from_mode(0o755)).expect("set");
         fs::create_dir(dir.path().join("data")).expect("made");
         let cgroup = format!("groundrun-conformance-{}", std::process::id());
-        let cgroups =
-            Cgroups::open(&cgroup, &dir.path().join("data/cgroup")).expect("cgroups are there");
+        let cgroups = Cgroups::open(&cgroup, &dir.path().join("data/cgroup"), &Demand::default())
+            .expect("cgroups are there");
         Self { dir, cgroup, cgroups, configure: |_| {}, spawners, current: None }
     }
 

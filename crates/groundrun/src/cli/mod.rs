@@ -7,6 +7,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use crate::config::{DEFAULT_PROJECT, DEFAULT_REGION};
 
 pub(crate) mod args;
+pub(crate) mod doctor;
 pub(crate) mod executions;
 pub(crate) mod exit;
 pub(crate) mod gcloud;
@@ -43,6 +44,8 @@ pub(crate) enum Verb {
     Run(run::RunArgs),
     /// Serve the Cloud Run Admin API v1 for jobs.
     Serve(ServeArgs),
+    /// Tell what this machine can do, what is missing, and what mends it.
+    Doctor(doctor::DoctorArgs),
     /// Print the shell lines that point gcloud at a server, or take them back.
     Env(gcloud::EnvArgs),
     /// Run gcloud against a server, for one command.
@@ -120,6 +123,10 @@ pub(crate) struct GroundArgs {
     /// Where a task's writable layer lives; in memory it counts against the task's limit, as on Cloud Run [default: memory].
     #[arg(long, env = "GROUNDRUN_WRITABLE_LAYER", value_enum)]
     pub(crate) writable_layer: Option<WritableLayer>,
+
+    /// Start also where limits of CPU, memory and processes cannot hold, and let tasks have what they take.
+    #[arg(long, env = "GROUNDRUN_NO_LIMITS", num_args = 0..=1, default_missing_value = "true", require_equals = true, value_name = "BOOL")]
+    pub(crate) no_limits: Option<bool>,
 
     /// Percentage of the machine's memory that tasks may reserve together; above 100 overcommits [default: 80].
     #[arg(long, env = "GROUNDRUN_MEMORY_SHARE", value_name = "PERCENT", value_parser = clap::value_parser!(u16).range(1..=10_000))]

@@ -55,15 +55,27 @@ pub(crate) struct RunArgs {
     ground: GroundArgs,
 }
 
+/// The settings; without a data directory of the user's the one in which a temporary one is made.
+pub(crate) fn ground(args: &RunArgs) -> Result<Ground, Stop> {
+    let mut ground = Ground::resolve(&args.ground, &File::default(), &world::surroundings())?;
+    if args.ground.data_dir.is_none() {
+        ground.data_dir = std::env::temp_dir();
+    }
+    Ok(ground)
+}
+
 /// Runs it; `spawner` was forked before any thread was made.
-pub(crate) fn main(args: RunArgs, spawner: SpawnerHandle) -> Result<Exit, Stop> {
+pub(crate) fn main(
+    args: RunArgs,
+    mut ground: Ground,
+    spawner: SpawnerHandle,
+) -> Result<Exit, Stop> {
     let document = edited(document::read(&args.file)?, &args)?;
     let overrides = args.overrides.overrides()?;
     let scratch = tempfile::Builder::new()
         .prefix("groundrun-run-")
         .tempdir()
         .map_err(|e| Stop::cannot_run_here(vec![format!("make a temporary directory: {e}")]))?;
-    let mut ground = Ground::resolve(&args.ground, &File::default(), &world::surroundings())?;
     if args.ground.data_dir.is_none() {
         ground.data_dir = scratch.path().to_owned();
     }
