@@ -23,6 +23,14 @@ pub struct AttemptId {
     pub attempt: u32,
 }
 
+impl AttemptId {
+    /// What tells its container from all others: long hexadecimal digits, as Google's. The label `instanceId` of its log
+    /// entries, and `instance/id` of its metadata.
+    pub fn instance(&self) -> String {
+        format!("{}{:08x}{:08x}", self.execution.0.simple(), self.task, self.attempt)
+    }
+}
+
 /// What the kernel calls this boot of the machine (`/proc/sys/kernel/random/boot_id`).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct BootId(pub Uuid);

@@ -2,7 +2,7 @@
 
 use std::{
     collections::BTreeSet,
-    sync::{Arc, Mutex, PoisonError},
+    sync::{Arc, Mutex, OnceLock, PoisonError},
 };
 
 use groundrun_api::{ApiError, Code};
@@ -14,6 +14,7 @@ use tokio::sync::{Semaphore, oneshot};
 use crate::{
     config::ServerConfig,
     error::{Outcome, Refusal},
+    keys::PublicKeys,
     logs::Logs,
 };
 
@@ -50,6 +51,7 @@ pub(crate) struct App {
     pub(crate) store: Store,
     pub(crate) logs: Arc<dyn Logs>,
     pub(crate) large_bodies: Arc<Semaphore>,
+    pub(crate) keys: OnceLock<Arc<dyn PublicKeys>>,
     console: String,
     world: World,
     reads: Semaphore,
@@ -87,6 +89,7 @@ impl App {
             logs,
             console,
             large_bodies: Arc::new(Semaphore::new(LARGE_BODIES_MAX)),
+            keys: OnceLock::new(),
             world,
             reads: Semaphore::new(READS_MAX),
             heavy: Semaphore::new(HEAVY_MAX),

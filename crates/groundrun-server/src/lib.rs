@@ -6,7 +6,7 @@
 //!
 //! ```text
 //! Server::bind(ServerConfig, Store, Arc<dyn Logs>, World) -> Result<BoundServer, BindError>
-//! bound.local_addr() · bound.serve(stop)
+//! bound.local_addr() · bound.publish(Arc<dyn PublicKeys>) · bound.serve(stop)
 //! ```
 
 mod app;
@@ -19,6 +19,7 @@ mod guard;
 mod health;
 mod iam;
 mod jobs;
+mod keys;
 mod list;
 mod logs;
 mod place;
@@ -34,6 +35,7 @@ mod tests;
 
 pub use app::{Clock, Random, World};
 pub use config::{ConfigError, PROXY_NAME, ServerConfig, Token};
+pub use keys::PublicKeys;
 pub use logs::Logs;
 pub use place::Projects;
 pub use serve::{BindError, BoundServer, Server};

@@ -14,11 +14,15 @@ use crate::{
     app::App,
     call::{At, Call},
     error::{Outcome, Refusal},
-    executions, health, iam, jobs, logs, platform, tasks,
+    executions, health, iam, jobs, keys, logs, platform, tasks,
 };
 
 /// Answered to anyone, without credentials and under any name: they tell nothing but that we are here.
 pub(crate) const HEALTH: [&str; 2] = ["/healthz", "/readyz"];
+
+/// Likewise: a service that checks a task's token has no credentials of ours, and public keys are no secret.
+pub(crate) const KEYS: [&str; 3] =
+    ["/oauth2/v3/certs", "/oauth2/v1/certs", "/.well-known/openid-configuration"];
 
 /// Google's answer to a path that no method has.
 const NO_METHOD: &str = "Method not found.";
@@ -46,6 +50,11 @@ pub(crate) fn routes(app: Arc<App>) -> Router {
         .route("/v1/projects/{project}/services/{service}", get(platform::service))
         .route("/v1/projects/{project}/services:batchEnable", post(platform::enable))
         .route("/v2/entries:list", post(logs::list))
+
+        // the keys of tasks' tokens, as www.googleapis.com and accounts.google.com have theirs
+        .route("/oauth2/v3/certs", get(keys::jwks))
+        .route("/oauth2/v1/certs", get(keys::pem))
+        .route("/.well-known/openid-configuration", get(keys::discovery))
 
         // where status.logUri leads
         .route("/logs/viewer", get(logs::viewer))

@@ -30,6 +30,7 @@ use crate::{
     config::{ConfigError, ServerConfig},
     error::Outcome,
     guard,
+    keys::PublicKeys,
     logs::Logs,
     router,
 };
@@ -103,6 +104,11 @@ impl BoundServer {
     /// Where it listens.
     pub fn local_addr(&self) -> SocketAddr {
         self.local_addr
+    }
+
+    /// Publishes the keys of tasks' tokens, once it serves.
+    pub fn publish(&self, keys: Arc<dyn PublicKeys>) {
+        self.front.publish(keys);
     }
 
     /// Serves until `stop` resolves; then accepts no more, lets requests under way finish, and returns.
@@ -184,6 +190,11 @@ impl Front {
         Self { routes: router::routes(Arc::clone(&app)), app }
     }
 
+    pub(crate) fn publish(&self, keys: Arc<dyn PublicKeys>) {
+        // Whoever was first has decided.
+        let _ = self.app.keys.set(keys);
+    }
+
     /// Always an answer, and in Google's shape; also when a handler panics.
     pub(crate) async fn answer(&self, request: Request<Body>) -> Response {
         if request.method() == Method::CONNECT {
@@ -201,7 +212,8 @@ impl Front {
 
     async fn route(&self, request: Request<Body>) -> Outcome {
         let (mut head, mut body) = request.into_parts();
-        if !router::HEALTH.contains(&head.uri.path()) {
+        let path = head.uri.path();
+        if !router::HEALTH.contains(&path) && !router::KEYS.contains(&path) {
             guard::check(&self.app.config, &head)?;
             check_encoding(&head.headers)?;
         }

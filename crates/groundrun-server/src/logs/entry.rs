@@ -7,6 +7,7 @@ use groundrun_api::{
     time::Time,
 };
 use groundrun_core::{
+    id::{AttemptId, ExecutionUid},
     log::{LogLine, Stream},
     render,
 };
@@ -46,7 +47,7 @@ pub(super) fn entry(source: &Source, position: Position, line: Line) -> LogEntry
     ];
     let own = own.map(|(key, value)| (format!("run.googleapis.com/{key}"), value));
     // What tells one container from all others: long hexadecimal digits, as Google's.
-    let instance = format!("{}{task:08x}{attempt:08x}", execution.simple());
+    let instance = AttemptId { execution: ExecutionUid(execution), task, attempt }.instance();
     LogEntry {
         insert_id: format!("{}-{task}-{attempt}-{sequence}", execution.simple()),
         log_name: format!("projects/{}/logs/run.googleapis.com%2F{log}", source.project),

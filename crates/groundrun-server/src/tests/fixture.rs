@@ -101,6 +101,10 @@ impl Fixture {
         time(self.now.load(Ordering::SeqCst))
     }
 
+    pub(super) fn publish(&self, keys: Arc<dyn crate::PublicKeys>) {
+        self.front.publish(keys);
+    }
+
     pub(super) async fn send(&self, request: Request<Body>) -> Answer {
         let (head, body) = self.front.answer(request).await.into_parts();
         let bytes = body.collect().await.expect("the body is in memory").to_bytes();

@@ -6,6 +6,7 @@ mod fixture;
 mod guards;
 mod iam;
 mod jobs;
+mod keys;
 mod logs;
 mod platform;
 mod run;
