@@ -18,6 +18,8 @@ pub struct LogLine {
     pub at: Timestamp,
     /// Where it was written to.
     pub stream: Stream,
+    /// Place of the container that wrote it among those of the spec; 0 for the monitor's notes.
+    pub container: usize,
     /// Without its line break; what is not UTF-8 is replaced.
     pub text: String,
     /// Its number in the attempt's log, from 0.

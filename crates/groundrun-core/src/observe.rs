@@ -71,7 +71,7 @@ impl Run {
         if attempt.started.is_some() && !mutant!("running_never_falls") {
             self.execution.state.counters.running -= 1;
         }
-        if matches!(ending, Ending::Exited { .. }) {
+        if matches!(ending, Ending::Exited { .. } | Ending::ProbeFailed { .. }) {
             // Where the news of the start was lost: it ran, and it was begun as soon as it was intended.
             let started = *attempt.started.get_or_insert(attempt.intended);
             self.execution.state.started.get_or_insert(started);
@@ -83,6 +83,7 @@ impl Run {
                 cause: Cause::Asked,
                 memory_peak: None,
                 message: None,
+                container: None,
             },
             (ending, _) => ending,
         };

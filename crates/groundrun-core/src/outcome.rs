@@ -44,11 +44,15 @@ pub struct AttemptStatus {
 pub fn attempt_status(ending: &Ending) -> AttemptStatus {
     let (exit, cause, note) = match ending {
         Ending::Exited { exit, cause, message, .. } => (exit, cause, message.as_deref()),
-        Ending::StartFailed { whose: Fault::Theirs, why } => {
+        Ending::ProbeFailed { container, why } => {
+            let text = format!("Container {container:?} failed its startup probe: {why}");
+            return told(code::ABORTED, text);
+        }
+        Ending::StartFailed { whose: Fault::Theirs, why, .. } => {
             return told(code::ABORTED, format!("Application failed to start: {why}"));
         }
         // Google's text first, then what the owner of this machine can act on.
-        Ending::StartFailed { whose: Fault::Ours, why } => {
+        Ending::StartFailed { whose: Fault::Ours, why, .. } => {
             return told(code::INTERNAL, format!("Internal error running task. {why}"));
         }
         Ending::Lost { .. } => return told(code::INTERNAL, "Internal error running task.".into()),
@@ -191,7 +195,7 @@ mod tests {
     use super::*;
 
     fn exited(exit: Exit, cause: Cause) -> Ending {
-        Ending::Exited { exit, cause, memory_peak: None, message: None }
+        Ending::Exited { exit, cause, memory_peak: None, message: None, container: None }
     }
 
     #[test]
@@ -243,6 +247,7 @@ mod tests {
             cause: Cause::OnItsOwn,
             memory_peak: None,
             message: Some("disk quota\n".into()),
+            container: None,
         };
         assert_eq!(
             attempt_status(&ending).message,

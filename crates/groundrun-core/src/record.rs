@@ -272,12 +272,23 @@ pub enum Ending {
         memory_peak: Option<u64>,
         /// The first 4 KiB of its termination message file, if it wrote one.
         message: Option<String>,
+        /// Which of several containers all of this is of; absent where there is one.
+        container: Option<String>,
     },
     /// Its process never ran.
     StartFailed {
         /// Whose fault.
         whose: Fault,
         /// Step and error, for a person.
+        why: String,
+        /// Which of several containers; absent where there is one.
+        container: Option<String>,
+    },
+    /// A container was asked whether it has started, and did not say so often enough.
+    ProbeFailed {
+        /// Which.
+        container: String,
+        /// What came of the last time, for a person.
         why: String,
     },
     /// Nobody knows how it ended; it was seen to be gone.

@@ -232,5 +232,5 @@ pub(crate) fn attempt(number: u32, ending: Option<Ending>) -> Attempt {
 }
 
 pub(crate) fn exited(exit: Exit, cause: Cause) -> Ending {
-    Ending::Exited { exit, cause, memory_peak: None, message: None }
+    Ending::Exited { exit, cause, memory_peak: None, message: None, container: None }
 }

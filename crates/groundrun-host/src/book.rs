@@ -327,6 +327,7 @@ mod tests {
             cause: Cause::OnItsOwn,
             memory_peak: None,
             message: None,
+            container: None,
         }
     }
 

@@ -80,6 +80,7 @@ fn read(
                 Source::Stderr => Stream::Stderr,
                 Source::Note => Stream::Note,
             },
+            container: line.container,
             text: String::from_utf8(line.text)
                 .unwrap_or_else(|err| String::from_utf8_lossy(err.as_bytes()).into_owned()),
             sequence: next.line,

@@ -241,7 +241,10 @@ impl Means {
     }
 
     fn not_started(&self, StartFailed { whose, why }: StartFailed) -> Settled {
-        Settled::Over { at: (self.config.clock)(), ending: Ending::StartFailed { whose, why } }
+        Settled::Over {
+            at: (self.config.clock)(),
+            ending: Ending::StartFailed { whose, why, container: None },
+        }
     }
 
     /// `None`: it was begun meanwhile; look again.
@@ -304,6 +307,7 @@ fn stopped_unbegun() -> Ending {
         cause: Cause::Asked,
         memory_peak: None,
         message: None,
+        container: None,
     }
 }
 

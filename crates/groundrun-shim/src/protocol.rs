@@ -331,6 +331,20 @@ pub enum End {
         /// Step and error, for a person.
         why: String,
     },
+    /// One of the above, of one container among several. From version 2 on.
+    Of {
+        /// Its name.
+        container: String,
+        /// What became of it.
+        end: Box<End>,
+    },
+    /// A startup probe failed too often. From version 2 on.
+    ProbeFailed {
+        /// The container's name.
+        container: String,
+        /// What came of the last time, for a person.
+        why: String,
+    },
 }
 
 /// A wait status.
@@ -391,6 +405,7 @@ impl From<End> for record::Ending {
                 },
                 memory_peak,
                 message,
+                container: None,
             },
             End::StartFailed { whose, why } => Self::StartFailed {
                 whose: match whose {
@@ -398,7 +413,18 @@ impl From<End> for record::Ending {
                     Fault::Ours => record::Fault::Ours,
                 },
                 why,
+                container: None,
             },
+            End::Of { container: name, end } => {
+                let mut ending = Self::from(*end);
+                if let Self::Exited { container, .. } | Self::StartFailed { container, .. } =
+                    &mut ending
+                {
+                    *container = Some(name);
+                }
+                ending
+            }
+            End::ProbeFailed { container, why } => Self::ProbeFailed { container, why },
         }
     }
 }

@@ -67,9 +67,16 @@ pub fn system_log(attempt: &Attempt, spec: &v1::TaskSpec) -> Vec<LogLine> {
         Ending::StartFailed { why, .. } => {
             vec![(Severity::Error, format!("Container could not be started: {why}"))]
         }
+        Ending::ProbeFailed { container, why } => {
+            vec![(Severity::Error, probe_failed(container, why))]
+        }
         Ending::Lost { why } => vec![(Severity::Error, format!("Container was lost: {why}"))],
     };
     lines.into_iter().map(|(severity, text)| LogLine { at: *at, severity, text }).collect()
+}
+
+fn probe_failed(container: &str, why: &str) -> String {
+    format!("Container {container:?} failed its startup probe: {why}")
 }
 
 fn called_exit(exit: Exit) -> (Severity, String) {

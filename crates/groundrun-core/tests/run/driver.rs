@@ -87,7 +87,7 @@ impl Driver {
 
 pub(crate) fn exited(code: u8) -> Ending {
     let (exit, cause) = (Exit::Code(code), Cause::OnItsOwn);
-    Ending::Exited { exit, cause, memory_peak: None, message: None }
+    Ending::Exited { exit, cause, memory_peak: None, message: None, container: None }
 }
 
 fn boot() -> BootId {

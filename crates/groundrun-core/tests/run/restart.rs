@@ -24,15 +24,21 @@ enum Step {
 }
 
 fn ending() -> impl Strategy<Value = Ending> {
-    let exited_by = |exit, cause| Ending::Exited { exit, cause, memory_peak: None, message: None };
+    let exited_by = |exit, cause| Ending::Exited {
+        exit,
+        cause,
+        memory_peak: None,
+        message: None,
+        container: None,
+    };
     prop_oneof![
         4 => Just(exited(0)),
         3 => (1..=255u8).prop_map(exited),
         1 => Just(exited_by(Exit::Signal(9), Cause::OutOfMemory)),
         1 => Just(exited_by(Exit::Code(0), Cause::Deadline)),
         1 => Just(exited_by(Exit::Code(0), Cause::Asked)),
-        2 => Just(Ending::StartFailed { whose: Fault::Ours, why: "no memory".to_owned() }),
-        1 => Just(Ending::StartFailed { whose: Fault::Theirs, why: "no program".to_owned() }),
+        2 => Just(Ending::StartFailed { whose: Fault::Ours, why: "no memory".to_owned(), container: None }),
+        1 => Just(Ending::StartFailed { whose: Fault::Theirs, why: "no program".to_owned(), container: None }),
         1 => Just(Ending::Lost { why: "no trace".to_owned() }),
     ]
 }

@@ -17,7 +17,7 @@ fn shape(tasks: i32, max_retries: i32) -> Shape {
 
 fn exited(code: u8) -> Ending {
     let (exit, cause) = (Exit::Code(code), Cause::OnItsOwn);
-    Ending::Exited { exit, cause, memory_peak: None, message: None }
+    Ending::Exited { exit, cause, memory_peak: None, message: None, container: None }
 }
 
 #[test]

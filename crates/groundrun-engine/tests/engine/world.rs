@@ -256,7 +256,13 @@ impl Backend for Told {
             Action::Adopt(id) => state.say(*id),
             Action::Stop { id, .. } => {
                 let (exit, cause) = (Exit::Signal(15), Cause::Asked);
-                let ending = Ending::Exited { exit, cause, memory_peak: None, message: None };
+                let ending = Ending::Exited {
+                    exit,
+                    cause,
+                    memory_peak: None,
+                    message: None,
+                    container: None,
+                };
                 state.tell(*id, Observation::Ended { at: now(), ending });
             }
             Action::Forget(_) | Action::Discard(_) => {}

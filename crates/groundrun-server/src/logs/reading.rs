@@ -158,6 +158,7 @@ mod tests {
                 .map(|(sequence, at)| LogLine {
                     at: second(*at),
                     stream: Stream::Stdout,
+                    container: 0,
                     text: String::new(),
                     sequence,
                 })

@@ -212,6 +212,7 @@ pub(super) fn exit(code: u8) -> Ending {
         cause: Cause::OnItsOwn,
         memory_peak: None,
         message: None,
+        container: None,
     }
 }
 

@@ -16,8 +16,10 @@ const LIST: &str = "/v2/entries:list?alt=json";
 impl Fixture {
     fn line(&self, attempt: AttemptId, second: i64, stream: Stream, text: &str) {
         let sequence = self.logs.len(attempt);
-        self.logs
-            .write(attempt, LogLine { at: time(second), stream, text: text.to_owned(), sequence });
+        self.logs.write(
+            attempt,
+            LogLine { at: time(second), stream, container: 0, text: text.to_owned(), sequence },
+        );
     }
 
     async fn entries(&self, filter: &str, order: &str) -> Value {

@@ -5,6 +5,8 @@
 //! "GRLOG\0\0\x01"  then frames:  text length u32 │ time i64 │ source u8 │ text        little endian, time in ns since 1970
 //! ```
 //!
+//! The lower half of the source byte says which stream, the upper half which container: 0 in an attempt of one.
+//!
 //! A line's text is without its newline and at most as long as the launch says; what was dropped, of a line or at the
 //! end of a log that is full, is said in the text of the line or in a line of source [`Source::Note`]. A frame that is
 //! not yet whole is the end, for now.
@@ -15,7 +17,7 @@ mod tests;
 mod writer;
 
 pub use reader::{LogError, Reader};
-pub(crate) use writer::Writer;
+pub(crate) use writer::{Stream, Writer};
 
 use crate::protocol::UnixNanos;
 
@@ -26,6 +28,8 @@ pub struct Line {
     pub at: UnixNanos,
     /// Where it came from.
     pub source: Source,
+    /// Place of the container that it came from among those of the launch.
+    pub container: usize,
     /// Without the newline. Any bytes.
     pub text: Vec<u8>,
 }
@@ -53,6 +57,20 @@ impl Source {
     fn of_code(code: u8) -> Option<Self> {
         [Self::Stdout, Self::Stderr, Self::Note].into_iter().find(|source| source.code() == code)
     }
+}
+
+/// Containers that a log can tell apart. An attempt has at most 10.
+pub(crate) const CONTAINERS_MAX: usize = 16;
+
+/// The source byte of a frame.
+fn source_byte(source: Source, container: usize) -> u8 {
+    // Below CONTAINERS_MAX, as the shim sees to.
+    let container = u8::try_from(container % CONTAINERS_MAX).unwrap_or_default();
+    container << 4 | source.code()
+}
+
+fn of_source_byte(byte: u8) -> Option<(Source, usize)> {
+    Some((Source::of_code(byte & 0xf)?, usize::from(byte >> 4)))
 }
 
 /// Name and version at the start of the file.

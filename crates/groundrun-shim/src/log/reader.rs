@@ -6,7 +6,7 @@ use std::{
     path::Path,
 };
 
-use super::{HEADER_BYTES, Line, MAGIC, Source, TEXT_BYTES_MAX};
+use super::{HEADER_BYTES, Line, MAGIC, Source, TEXT_BYTES_MAX, of_source_byte};
 use crate::protocol::UnixNanos;
 
 /// Yields the lines of one log.
@@ -63,13 +63,14 @@ impl Reader {
         if !self.fill(&mut header)? {
             return Ok(None);
         }
-        let (length, at, source) = parse(header).ok_or(LogError::Garbled(self.offset))?;
+        let (length, at, (source, container)) =
+            parse(header).ok_or(LogError::Garbled(self.offset))?;
         let mut text = vec![0; length as usize];
         if !self.fill(&mut text)? {
             return Ok(None);
         }
         self.offset += HEADER_BYTES as u64 + u64::from(length);
-        Ok(Some(Line { at, source, text }))
+        Ok(Some(Line { at, source, container, text }))
     }
 
     /// Fills `bytes`, or goes back to the start of the frame and says false.
@@ -85,10 +86,10 @@ impl Reader {
     }
 }
 
-fn parse(header: [u8; HEADER_BYTES]) -> Option<(u32, UnixNanos, Source)> {
+fn parse(header: [u8; HEADER_BYTES]) -> Option<(u32, UnixNanos, (Source, usize))> {
     let (length, rest) = header.split_first_chunk::<4>()?;
     let (at, rest) = rest.split_first_chunk::<8>()?;
     let length = u32::from_le_bytes(*length);
-    let source = Source::of_code(*rest.first()?)?;
+    let source = of_source_byte(*rest.first()?)?;
     (length <= TEXT_BYTES_MAX).then_some((length, UnixNanos(i64::from_le_bytes(*at)), source))
 }

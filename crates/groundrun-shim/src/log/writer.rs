@@ -7,7 +7,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use super::{HEADER_BYTES, MAGIC, Source};
+use super::{HEADER_BYTES, MAGIC, Source, source_byte};
 use crate::protocol::{LogBounds, UnixNanos};
 
 /// Frames are gathered to about this size before they are written: a few pages, since every shim holds them.
@@ -26,12 +26,21 @@ pub(crate) struct Writer {
     gathered: Vec<u8>,
     /// Bytes of lines among `gathered`.
     gathered_text: u64,
-    stdout: Pending,
-    stderr: Pending,
+    /// Standard output and standard error of each container that has written.
+    pending: Vec<[Pending; 2]>,
     /// Bytes of output that no frame holds.
     dropped: u64,
     /// Why the last write failed.
     fault: Option<io::Error>,
+}
+
+/// Where output comes from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Stream {
+    /// Place of the container.
+    pub(crate) container: usize,
+    /// Which of its streams.
+    pub(crate) source: Source,
 }
 
 /// The beginning of a line whose end was not yet seen.
@@ -53,38 +62,39 @@ impl Writer {
             bounds,
             gathered: Vec::new(),
             gathered_text: 0,
-            stdout: Pending::default(),
-            stderr: Pending::default(),
+            pending: Vec::new(),
             dropped: 0,
             fault: None,
         }
     }
 
     /// Takes what was read from a program's stream at `at`.
-    pub(crate) fn feed(&mut self, source: Source, at: UnixNanos, mut bytes: &[u8]) {
+    pub(crate) fn feed(&mut self, stream: Stream, at: UnixNanos, mut bytes: &[u8]) {
         while let Some(end) = bytes.iter().position(|byte| *byte == b'\n') {
-            self.extend_line(source, at, &bytes[..end]);
-            self.end_line(source);
+            self.extend_line(stream, at, &bytes[..end]);
+            self.end_line(stream);
             bytes = &bytes[end + 1..];
         }
         if !bytes.is_empty() {
-            self.extend_line(source, at, bytes);
+            self.extend_line(stream, at, bytes);
         }
         self.flush();
     }
 
     /// The stream is at its end: its last line may lack a newline.
-    pub(crate) fn close(&mut self, source: Source) {
-        if self.pending(source).since.is_some() {
-            self.end_line(source);
+    pub(crate) fn close(&mut self, stream: Stream) {
+        if self.pending(stream).since.is_some() {
+            self.end_line(stream);
             self.flush();
         }
     }
 
     /// No more output: says what was dropped.
     pub(crate) fn finish(&mut self, at: UnixNanos) {
-        self.close(Source::Stdout);
-        self.close(Source::Stderr);
+        for container in 0..self.pending.len() {
+            self.close(Stream { container, source: Source::Stdout });
+            self.close(Stream { container, source: Source::Stderr });
+        }
         if self.dropped == 0 {
             return;
         }
@@ -95,28 +105,32 @@ impl Writer {
             }
         };
         let note = format!("… {} bytes of output dropped: {why}", self.dropped);
-        self.gather(Source::Note, at, &[note.as_bytes()]);
+        self.gather(source_byte(Source::Note, 0), at, &[note.as_bytes()]);
         self.flush();
     }
 
-    fn pending(&mut self, source: Source) -> &mut Pending {
+    fn pending(&mut self, Stream { container, source }: Stream) -> &mut Pending {
+        if self.pending.len() <= container {
+            self.pending.resize_with(container + 1, Default::default);
+        }
+        let [stdout, stderr] = &mut self.pending[container];
         match source {
-            Source::Stderr => &mut self.stderr,
-            Source::Stdout | Source::Note => &mut self.stdout,
+            Source::Stderr => stderr,
+            Source::Stdout | Source::Note => stdout,
         }
     }
 
-    fn extend_line(&mut self, source: Source, at: UnixNanos, bytes: &[u8]) {
+    fn extend_line(&mut self, stream: Stream, at: UnixNanos, bytes: &[u8]) {
         let bound = self.bounds.line_bytes as usize;
-        let pending = self.pending(source);
+        let pending = self.pending(stream);
         pending.since.get_or_insert(at);
         let room = bound.saturating_sub(pending.text.len()).min(bytes.len());
         pending.text.extend_from_slice(&bytes[..room]);
         pending.cut += (bytes.len() - room) as u64;
     }
 
-    fn end_line(&mut self, source: Source) {
-        let Pending { since, text, cut } = std::mem::take(self.pending(source));
+    fn end_line(&mut self, stream: Stream) {
+        let Pending { since, text, cut } = std::mem::take(self.pending(stream));
         let at = since.unwrap_or(UnixNanos(0));
         let note = match cut {
             0 => String::new(),
@@ -131,12 +145,13 @@ impl Writer {
         {
             self.dropped += line_bytes + cut;
         } else {
+            let source = source_byte(stream.source, stream.container);
             self.gather(source, at, &[&text, note.as_bytes()]);
             self.gathered_text += line_bytes;
         }
         // The next line reuses the memory, unless this one was unusually long.
         if text.capacity() <= GATHERED_BYTES {
-            let pending = self.pending(source);
+            let pending = self.pending(stream);
             pending.text = text;
             pending.text.clear();
         }
@@ -145,13 +160,13 @@ impl Writer {
         }
     }
 
-    fn gather(&mut self, source: Source, at: UnixNanos, text: &[&[u8]]) {
+    fn gather(&mut self, source: u8, at: UnixNanos, text: &[&[u8]]) {
         let length: usize = text.iter().map(|part| part.len()).sum();
         // A line is bounded by a u32, and so is what is said about its cut.
         let length = u32::try_from(length).unwrap_or(u32::MAX);
         self.gathered.extend_from_slice(&length.to_le_bytes());
         self.gathered.extend_from_slice(&at.0.to_le_bytes());
-        self.gathered.push(source.code());
+        self.gathered.push(source);
         for part in text {
             self.gathered.extend_from_slice(part);
         }

@@ -20,7 +20,7 @@ use super::{
 };
 use crate::{
     clock::now,
-    log::{Source, Writer},
+    log::{Source, Stream, Writer},
     protocol::{Cause, Exit, TERMINATION_MESSAGE_BYTES_MAX, UnixNanos, Wish},
     sandbox::{self, Running},
 };
@@ -136,10 +136,18 @@ impl Monitor {
 
     fn read_output(&mut self, ready: &Ready) {
         if ready.stdout {
-            read_into(&mut self.log, &mut self.stdout, Source::Stdout);
+            read_into(
+                &mut self.log,
+                &mut self.stdout,
+                Stream { container: 0, source: Source::Stdout },
+            );
         }
         if ready.stderr {
-            read_into(&mut self.log, &mut self.stderr, Source::Stderr);
+            read_into(
+                &mut self.log,
+                &mut self.stderr,
+                Stream { container: 0, source: Source::Stderr },
+            );
         }
     }
 
@@ -211,15 +219,15 @@ fn wait_for(fds: &mut [PollFd<'_>], timeout: Option<Duration>) -> bool {
 }
 
 /// One read: the program's pipes are always emptied, whatever becomes of the log.
-fn read_into(log: &mut Writer, pipe: &mut Option<OwnedFd>, source: Source) {
+fn read_into(log: &mut Writer, pipe: &mut Option<OwnedFd>, stream: Stream) {
     let Some(open) = pipe else { return };
     let mut bytes = [0; READ_BYTES];
     match rustix::io::read(&*open, &mut bytes) {
-        Ok(length @ 1..) => log.feed(source, now(), &bytes[..length]),
+        Ok(length @ 1..) => log.feed(stream, now(), &bytes[..length]),
         Err(Errno::INTR | Errno::AGAIN) => {}
         Ok(0) | Err(_) => {
             *pipe = None;
-            log.close(source);
+            log.close(stream);
         }
     }
 }

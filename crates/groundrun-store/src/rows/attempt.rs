@@ -15,6 +15,8 @@ use crate::error::StoreError;
 pub(crate) struct EndingColumns<'a> {
     pub(crate) ended: Option<i64>,
     pub(crate) ending: Option<&'static str>,
+    /// Of which container of several.
+    pub(crate) container: Option<&'a str>,
     pub(crate) exit_code: Option<u8>,
     pub(crate) exit_signal: Option<i32>,
     pub(crate) cause: Option<&'static str>,
@@ -30,8 +32,9 @@ pub(crate) fn ending(ended: Option<&(Timestamp, Ending)>) -> EndingColumns<'_> {
     let Some((at, ending)) = ended else { return EndingColumns::default() };
     let columns = EndingColumns { ended: Some(micros(*at)), ..EndingColumns::default() };
     match ending {
-        Ending::Exited { exit, cause, memory_peak, message } => EndingColumns {
+        Ending::Exited { exit, cause, memory_peak, message, container } => EndingColumns {
             ending: Some("exited"),
+            container: container.as_deref(),
             exit_code: if let Exit::Code(code) = exit { Some(*code) } else { None },
             exit_signal: if let Exit::Signal(signal) = exit { Some(*signal) } else { None },
             cause: Some(match cause {
@@ -44,12 +47,19 @@ pub(crate) fn ending(ended: Option<&(Timestamp, Ending)>) -> EndingColumns<'_> {
             message: message.as_deref(),
             ..columns
         },
-        Ending::StartFailed { whose, why } => EndingColumns {
+        Ending::StartFailed { whose, why, container } => EndingColumns {
             ending: Some("start-failed"),
+            container: container.as_deref(),
             fault: Some(match whose {
                 Fault::Theirs => "theirs",
                 Fault::Ours => "ours",
             }),
+            message: Some(why),
+            ..columns
+        },
+        Ending::ProbeFailed { container, why } => EndingColumns {
+            ending: Some("probe-failed"),
+            container: Some(container),
             message: Some(why),
             ..columns
         },
@@ -80,16 +90,24 @@ pub(crate) fn read(row: &Row<'_>) -> Result<Attempt, StoreError> {
 
 fn read_ending(row: &Reading<'_>) -> Result<Ending, StoreError> {
     let message: Option<String> = row.get("message")?;
+    let container: Option<String> = row.get("container")?;
     match row.get::<Box<str>>("ending")?.as_ref() {
         "exited" => Ok(Ending::Exited {
             exit: read_exit(row)?,
             cause: read_cause(row)?,
             memory_peak: row.get::<Option<i64>>("memory_peak")?.map(i64::cast_unsigned),
             message,
+            container,
         }),
-        "start-failed" => {
-            Ok(Ending::StartFailed { whose: read_fault(row)?, why: row.some("message", message)? })
-        }
+        "start-failed" => Ok(Ending::StartFailed {
+            whose: read_fault(row)?,
+            why: row.some("message", message)?,
+            container,
+        }),
+        "probe-failed" => Ok(Ending::ProbeFailed {
+            container: row.some("container", container)?,
+            why: row.some("message", message)?,
+        }),
         "lost" => Ok(Ending::Lost { why: row.some("message", message)? }),
         other => Err(row.bad("ending", format_args!("unknown word {other:?}"))),
     }

@@ -20,9 +20,10 @@ impl Tx<'_> {
             let end = ending(attempt.ended.as_ref());
             self.execute(
                 "INSERT INTO attempts (execution, task, attempt, boot, intended, started, ended,
-                    ending, exit_code, exit_signal, cause, memory_peak, fault, message)
+                    ending, container, exit_code, exit_signal, cause, memory_peak, fault, message)
                  VALUES (:execution, :task, :attempt, :boot, :intended, :started, :ended,
-                    :ending, :exit_code, :exit_signal, :cause, :memory_peak, :fault, :message)",
+                    :ending, :container, :exit_code, :exit_signal, :cause, :memory_peak, :fault,
+                    :message)",
                 named_params! {
                     ":execution": attempt.id.execution.0.as_bytes(),
                     ":task": attempt.id.task,
@@ -32,6 +33,7 @@ impl Tx<'_> {
                     ":started": maybe_micros(attempt.started),
                     ":ended": end.ended,
                     ":ending": end.ending,
+                    ":container": end.container,
                     ":exit_code": end.exit_code,
                     ":exit_signal": end.exit_signal,
                     ":cause": end.cause,
@@ -54,7 +56,7 @@ impl Tx<'_> {
             let end = ending(attempt.ended.as_ref());
             let rows = self.execute(
                 "UPDATE attempts SET started = :started, ended = :ended, ending = :ending,
-                    exit_code = :exit_code, exit_signal = :exit_signal, cause = :cause,
+                    container = :container, exit_code = :exit_code, exit_signal = :exit_signal, cause = :cause,
                     memory_peak = :memory_peak, fault = :fault, message = :message
                  WHERE execution = :execution AND task = :task AND attempt = :attempt",
                 named_params! {
@@ -64,6 +66,7 @@ impl Tx<'_> {
                     ":started": maybe_micros(attempt.started),
                     ":ended": end.ended,
                     ":ending": end.ending,
+                    ":container": end.container,
                     ":exit_code": end.exit_code,
                     ":exit_signal": end.exit_signal,
                     ":cause": end.cause,

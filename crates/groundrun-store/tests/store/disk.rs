@@ -80,6 +80,7 @@ fn ended(of: ExecutionUid, task: u32, message: usize) -> Attempt {
         cause: Cause::OnItsOwn,
         memory_peak: Some(1),
         message: Some("x".repeat(message)),
+        container: None,
     };
     Attempt { ended: Some((at(2), ending)), ..attempt(of, task, 0) }
 }

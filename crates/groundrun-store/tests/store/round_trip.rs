@@ -348,15 +348,18 @@ fn any_ended() -> impl Strategy<Value = Option<(Timestamp, Ending)>> {
     ];
     let fault = prop_oneof![Just(Fault::Theirs), Just(Fault::Ours)];
     let ending = prop_oneof![
-        (exit, cause, any::<Option<u64>>(), any::<Option<String>>()).prop_map(
-            |(exit, cause, memory_peak, message)| Ending::Exited {
+        (exit, cause, any::<Option<u64>>(), any::<[Option<String>; 2]>()).prop_map(
+            |(exit, cause, memory_peak, [message, container])| Ending::Exited {
                 exit,
                 cause,
                 memory_peak,
-                message
+                message,
+                container,
             }
         ),
-        (fault, any::<String>()).prop_map(|(whose, why)| Ending::StartFailed { whose, why }),
+        (fault, any::<String>(), any::<Option<String>>())
+            .prop_map(|(whose, why, container)| Ending::StartFailed { whose, why, container }),
+        any::<[String; 2]>().prop_map(|[container, why]| Ending::ProbeFailed { container, why }),
         any::<String>().prop_map(|why| Ending::Lost { why }),
     ];
     option::of((any_time(), ending))

@@ -117,7 +117,7 @@ fn no_such_program(place: &mut dyn Place) {
     let backend = place.open(Arc::clone(&witness) as _);
     start(&*backend, &spec);
     match witness.ended(spec.id) {
-        Ending::StartFailed { whose: Fault::Theirs, why } => {
+        Ending::StartFailed { whose: Fault::Theirs, why, .. } => {
             assert!(why.contains("/no/such/program"), "{why}");
         }
         other => panic!("{other:?}"),
@@ -133,7 +133,7 @@ fn no_such_image(place: &mut dyn Place) {
     let mut spec = attempt(place, &["exit", "0"]);
     spec.containers[0].image = format!("sha256:{}", "0".repeat(64));
     match run(place, &spec) {
-        Ending::StartFailed { whose: Fault::Ours, why } => assert!(!why.is_empty()),
+        Ending::StartFailed { whose: Fault::Ours, why, .. } => assert!(!why.is_empty()),
         other => panic!("{other:?}"),
     }
 }

@@ -157,6 +157,7 @@ impl Player {
             "unstarted" => ended(Ending::StartFailed {
                 whose: if words[1] == "ours" { Fault::Ours } else { Fault::Theirs },
                 why: rest(2),
+                container: None,
             }),
             "lost" => ended(Ending::Lost { why: rest(1) }),
             verb => panic!("no such command: {verb}"),
@@ -252,5 +253,5 @@ fn exited(word: &str) -> Ending {
             code => (Exit::Code(code.parse().expect("an exit code")), Cause::OnItsOwn),
         },
     };
-    Ending::Exited { exit, cause, memory_peak: None, message: None }
+    Ending::Exited { exit, cause, memory_peak: None, message: None, container: None }
 }

@@ -80,7 +80,8 @@ impl Machine {
         }
         let fault = [Fault::Ours, Fault::Theirs][usize::from(random.per_mille(300))];
         if random.per_mille(120) {
-            let ending = Ending::StartFailed { whose: fault, why: "no luck".to_owned() };
+            let ending =
+                Ending::StartFailed { whose: fault, why: "no luck".to_owned(), container: None };
             return vec![self.end(id, now, ending)];
         }
         self.born.insert(id);
@@ -138,7 +139,11 @@ impl Machine {
             (false, 7) => (Exit::Signal(15), Cause::Deadline),
             (false, _) => (Exit::Code(1), Cause::OnItsOwn),
         };
-        Some(self.end(id, now, Ending::Exited { exit, cause, memory_peak: None, message: None }))
+        Some(self.end(
+            id,
+            now,
+            Ending::Exited { exit, cause, memory_peak: None, message: None, container: None },
+        ))
     }
 
     /// The monitor of a container is killed, and its container by that.

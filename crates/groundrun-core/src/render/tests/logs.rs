@@ -40,6 +40,7 @@ fn the_system_says_how_a_container_ended() {
         cause: Cause::OutOfMemory,
         memory_peak: Some((520 << 20) - 1),
         message: None,
+        container: None,
     };
     check(
         ending,
@@ -50,7 +51,11 @@ fn the_system_says_how_a_container_ended() {
         ],
     );
     check(
-        Ending::StartFailed { whose: Fault::Theirs, why: "exec /x: no such file".to_owned() },
+        Ending::StartFailed {
+            whose: Fault::Theirs,
+            why: "exec /x: no such file".to_owned(),
+            container: None,
+        },
         &["ERROR Container could not be started: exec /x: no such file"],
     );
     check(

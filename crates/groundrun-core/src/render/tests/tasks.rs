@@ -66,7 +66,8 @@ fn a_task_that_failed_for_good() {
 #[test]
 fn a_task_that_never_had_a_process() {
     let why = "exec /bin/nothing: no such file".to_owned();
-    let failed = || Some(Ending::StartFailed { whose: Fault::Theirs, why: why.clone() });
+    let failed =
+        || Some(Ending::StartFailed { whose: Fault::Theirs, why: why.clone(), container: None });
     let attempts: Vec<_> = (0..4).map(|number| attempt(number, failed())).collect();
     assert_json_snapshot!(status(&running(4), &attempts));
 }
@@ -98,7 +99,7 @@ fn results_of_attempts_always_have_a_status() {
         exited(Exit::Signal(15), Cause::Deadline),
         exited(Exit::Signal(9), Cause::OutOfMemory),
         exited(Exit::Signal(15), Cause::Asked),
-        Ending::StartFailed { whose: Fault::Ours, why: "no memory".to_owned() },
+        Ending::StartFailed { whose: Fault::Ours, why: "no memory".to_owned(), container: None },
         Ending::Lost { why: "reboot".to_owned() },
     ];
     assert_snapshot!(all.map(result).join("\n"));
