@@ -29,7 +29,11 @@ pub(super) fn all(dirs: &[PathBuf], wait: Duration) -> Result<(), CgroupError> {
     for dir in dirs {
         let failed = |source| CgroupError::Kill { dir: dir.clone(), source };
         let emptied = match write(&dir.join("cgroup.kill"), "1") {
-            Ok(()) => until_unpopulated(dir, deadline),
+            Ok(()) => match until_unpopulated(dir, deadline) {
+                // Its shim, which ends at the same time, removed it.
+                Err(err) if is_absent(&err) => Ok(()),
+                done => done,
+            },
             Err(err) if is_absent(&err) => one_by_one(dir, deadline),
             Err(err) => Err(err),
         };

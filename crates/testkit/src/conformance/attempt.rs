@@ -11,7 +11,7 @@ use groundrun_core::{
 };
 use uuid::Uuid;
 
-use super::{Place, SOON};
+use super::{Place, patient, soon};
 
 /// Attempt 0 of task 0 of a new execution, running the sample program with `args`.
 #[must_use]
@@ -28,8 +28,8 @@ pub fn attempt(place: &dyn Place, args: &[&str]) -> AttemptSpec {
             ..ContainerSpec::default()
         }],
         volumes: Vec::new(),
-        timeout: Duration::from_secs(300),
-        grace: Duration::from_secs(10),
+        timeout: patient(Duration::from_secs(300)),
+        grace: patient(Duration::from_secs(10)),
     }
 }
 
@@ -52,7 +52,7 @@ pub fn attempts(place: &dyn Place, count: u32, args: &[&str]) -> Vec<AttemptSpec
 /// # Panics
 /// With what it last said, when it does not in time.
 pub fn bounded<T, E: std::fmt::Debug>(mut look: impl FnMut() -> Result<T, E>) -> T {
-    let deadline = Instant::now() + SOON;
+    let deadline = Instant::now() + soon();
     loop {
         match look() {
             Ok(found) => return found,

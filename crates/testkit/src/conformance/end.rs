@@ -10,7 +10,7 @@ use groundrun_core::{
 use super::{
     Place, Scenario, Witness, attempt, attempts,
     begin::{assert_exited, run, start},
-    bounded,
+    bounded, patient,
 };
 
 pub(super) const SCENARIOS: &[Scenario] = &[
@@ -60,14 +60,14 @@ fn cpu_limit(place: &mut dyn Place) {
     let mut spec = attempt(place, &[]);
     spec.containers[0].env.push(("PRIMES_LIMIT".to_owned(), "6000000".to_owned()));
     spec.containers[0].limits.cpu_millis = 50;
-    spec.timeout = Duration::from_secs(4);
+    spec.timeout = patient(Duration::from_secs(4));
     spec.grace = Duration::ZERO;
     assert_exited(&run(place, &spec), (Exit::Signal(9), Cause::Deadline));
 }
 
 fn timeout_heeded(place: &mut dyn Place) {
     let mut spec = attempt(place, &["wait-term", "3"]);
-    spec.timeout = Duration::from_millis(500);
+    spec.timeout = patient(Duration::from_millis(500));
     assert_exited(&run(place, &spec), (Exit::Code(3), Cause::Deadline));
 }
 

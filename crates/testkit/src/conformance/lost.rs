@@ -10,7 +10,7 @@ use groundrun_core::{
 use super::{
     Place, Scenario, Witness, attempt, attempts,
     begin::{assert_exited, start},
-    bounded,
+    bounded, patient,
 };
 
 pub(super) const SCENARIOS: &[Scenario] = &[
@@ -59,7 +59,7 @@ fn ended_meanwhile(place: &mut dyn Place) {
 
 fn deadline_meanwhile(place: &mut dyn Place) {
     let mut spec = attempt(place, &["wait-term", "3"]);
-    spec.timeout = Duration::from_secs(1);
+    spec.timeout = patient(Duration::from_secs(1));
     let before = Witness::new();
     let backend = place.open(Arc::clone(&before) as _);
     start(&*backend, &spec);

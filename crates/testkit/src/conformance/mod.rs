@@ -5,6 +5,7 @@
 
 mod attempt;
 mod begin;
+mod confine;
 mod end;
 mod lost;
 mod many;
@@ -21,7 +22,24 @@ pub use attempt::{attempt, attempts, bounded};
 pub use witness::Witness;
 
 /// How long anything may take that has no reason to take any time. Far above what a busy machine needs.
-pub const SOON: Duration = Duration::from_secs(30);
+const SOON: Duration = Duration::from_secs(30);
+
+/// What multiplies every bound, in the environment: a whole number, for machines that are slow for a reason, such as
+/// emulated ones.
+const PATIENCE: &str = "GROUNDRUN_TEST_PATIENCE";
+
+/// The bound on this machine.
+#[must_use]
+pub fn patient(bound: Duration) -> Duration {
+    let factor = std::env::var(PATIENCE).ok().and_then(|text| text.parse().ok());
+    bound * factor.unwrap_or(1)
+}
+
+/// [`patient`], for whatever has no reason to take any time.
+#[must_use]
+pub fn soon() -> Duration {
+    patient(SOON)
+}
 
 /// The world around a backend.
 pub trait Place {
@@ -60,5 +78,6 @@ pub type Scenario = (&'static str, fn(&mut dyn Place));
 /// All of them. Each wants a place of its own.
 #[must_use]
 pub fn scenarios() -> Vec<Scenario> {
-    [begin::SCENARIOS, end::SCENARIOS, lost::SCENARIOS, many::SCENARIOS].concat()
+    [begin::SCENARIOS, confine::SCENARIOS, end::SCENARIOS, lost::SCENARIOS, many::SCENARIOS]
+        .concat()
 }

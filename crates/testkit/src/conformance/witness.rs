@@ -11,7 +11,7 @@ use groundrun_core::{
     record::Ending,
 };
 
-use super::SOON;
+use super::{SOON, patient, soon};
 
 /// An inbox that keeps everything it is told, in order.
 #[derive(Debug, Default)]
@@ -47,7 +47,7 @@ impl Witness {
     /// # Panics
     /// When it ends before that, or does not in time.
     pub fn started(&self, id: AttemptId) {
-        let first = self.wait(SOON, |seen| seen.iter().find(|(of, _)| *of == id).cloned());
+        let first = self.wait(soon(), |seen| seen.iter().find(|(of, _)| *of == id).cloned());
         match first {
             Some((_, Observation::Started { .. })) => {}
             other => panic!("{id} did not start: {other:?}"),
@@ -63,13 +63,13 @@ impl Witness {
         self.ended_within(id, SOON)
     }
 
-    /// Waits for its end, for at most `bound`.
+    /// Waits for its end, for at most `bound` on a machine that is not slow.
     ///
     /// # Panics
     /// When there is none by then.
     #[must_use]
     pub fn ended_within(&self, id: AttemptId, bound: Duration) -> Ending {
-        let end = self.wait(bound, |seen| {
+        let end = self.wait(patient(bound), |seen| {
             seen.iter().find_map(|(of, seen)| match seen {
                 Observation::Ended { ending, .. } if *of == id => Some(ending.clone()),
                 _ => None,
@@ -83,7 +83,7 @@ impl Witness {
     /// # Panics
     /// When they are not in time.
     pub fn told(&self, id: AttemptId, count: usize) {
-        let enough = self.wait(SOON, |seen| {
+        let enough = self.wait(soon(), |seen| {
             (seen.iter().filter(|(of, _)| *of == id).count() >= count).then_some(())
         });
         assert!(enough.is_some(), "{id}: told {:?} instead of {count}", self.of(id));
