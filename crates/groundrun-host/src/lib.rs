@@ -12,6 +12,7 @@ pub mod check;
 mod config;
 mod launch;
 mod logs;
+pub mod network;
 mod removal;
 mod settle;
 mod watch;

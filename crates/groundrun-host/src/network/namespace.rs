@@ -1,0 +1,185 @@
+//! One task's network namespace, made ready: links, addresses, sysctls, and the sockets bound in it.
+//!
+//! It is used once, and closes with the last process, socket or descriptor of it; the kernel then takes its links away.
+
+use std::{
+    fs::File,
+    io,
+    net::{Ipv4Addr, SocketAddrV4},
+    os::fd::{AsFd, OwnedFd},
+};
+
+use rustix::{
+    fs::{Mode, OFlags},
+    io::Errno,
+    net::{AddressFamily, SocketFlags, SocketType, bind, listen, socket_with},
+    thread::{LinkNameSpaceType, move_into_link_name_space},
+};
+
+use super::{
+    links::{self, Port, SERVICES},
+    netlink::Netlink,
+    subnet::{Subnet, TASKS_MAX},
+    sys,
+};
+
+/// Sockets bound in a task's network namespace, none of which waits when it is asked for more than there is.
+#[derive(Debug)]
+pub struct TaskSockets {
+    /// Listens on TCP 169.254.169.254:80.
+    pub metadata: OwnedFd,
+    /// Bound to UDP 169.254.169.254:53.
+    pub dns_udp: OwnedFd,
+    /// Listens on TCP 169.254.169.254:53.
+    pub dns_tcp: OwnedFd,
+}
+
+/// A namespace that no task has yet.
+#[derive(Debug)]
+pub(crate) struct Namespace {
+    /// Keeps it, and is what a task joins.
+    pub(crate) namespace: OwnedFd,
+    /// That of its link to outside.
+    pub(crate) address: Ipv4Addr,
+    pub(crate) sockets: TaskSockets,
+}
+
+/// Makes namespaces, in a thread of its own that enters and leaves them.
+pub(super) struct Maker {
+    /// Where the bridge is, and the thread belongs.
+    home: OwnedFd,
+    netlink: Netlink,
+    bridge: u32,
+    /// What the names of ports begin with.
+    prefix: String,
+    subnet: Subnet,
+    /// Next address to try; addresses come round as late as they can, so that nobody's late packets reach another.
+    next: u32,
+}
+
+/// Why there is no namespace.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum NamespaceError {
+    /// All addresses are taken.
+    #[error("{TASKS_MAX} tasks run, and a server's network has no more addresses")]
+    Full,
+    /// The kernel refused.
+    #[error("{what}")]
+    Kernel {
+        what: &'static str,
+        #[source]
+        source: io::Error,
+    },
+    /// The thread is in a task's namespace and cannot leave.
+    #[error("return from a task's network namespace")]
+    Astray(#[source] io::Error),
+}
+
+/// Connections that wait to be taken while a server is restarted: more than one program of a task asks at once.
+const BACKLOG: i32 = 128;
+
+/// In a new namespace, before it has links. As in Docker, low ports and pings need no right there (and the container has
+/// none over this namespace, which is not its user namespace's); `eth0` has no IPv6, the loopback keeps it.
+const SYSCTLS: [(&str, &str); 3] = [
+    ("/proc/sys/net/ipv4/ip_unprivileged_port_start", "0"),
+    ("/proc/sys/net/ipv4/ping_group_range", "0 2147483647"),
+    ("/proc/sys/net/ipv6/conf/default/disable_ipv6", "1"),
+];
+
+impl Maker {
+    /// For the thread that calls, and the bridge of its namespace.
+    pub(super) fn new(
+        netlink: Netlink,
+        bridge: u32,
+        prefix: String,
+        subnet: Subnet,
+    ) -> io::Result<Self> {
+        Ok(Self { home: own_namespace()?, netlink, bridge, prefix, subnet, next: 0 })
+    }
+
+    pub(super) fn make(&mut self) -> Result<Namespace, NamespaceError> {
+        sys::enter_new_namespace().map_err(kernel("make a network namespace"))?;
+        let made = self.furnish();
+        // Before anything else: this thread's next file or socket would be the task's.
+        move_into_link_name_space(self.home.as_fd(), Some(LinkNameSpaceType::Network))
+            .map_err(|err| NamespaceError::Astray(err.into()))?;
+        made
+    }
+
+    fn furnish(&mut self) -> Result<Namespace, NamespaceError> {
+        let namespace = own_namespace().map_err(kernel("open a network namespace"))?;
+        for (path, value) in SYSCTLS {
+            set(path, value).map_err(kernel("set up a network namespace"))?;
+        }
+        let address = self.add_port(&namespace)?;
+        Netlink::open()
+            .and_then(|mut inside| links::set_up_inside(&mut inside, self.subnet, address))
+            .map_err(kernel("set up a task's links"))?;
+        let sockets = TaskSockets::bind().map_err(kernel("bind a task's sockets"))?;
+        Ok(Namespace { namespace, address, sockets })
+    }
+
+    /// The port's name says the address: what is in use is in the kernel's list of links, whoever made it.
+    fn add_port(&mut self, namespace: &OwnedFd) -> Result<Ipv4Addr, NamespaceError> {
+        for _ in 0..TASKS_MAX {
+            let index = self.next;
+            self.next = (self.next + 1) % TASKS_MAX;
+            let name = format!("{}-{index:03x}", self.prefix);
+            let made = links::add_port(&mut self.netlink, self.bridge, &name, namespace.as_fd());
+            match made.map_err(kernel("add a port to the bridge"))? {
+                Port::Made => return Ok(self.subnet.task(index)),
+                Port::Taken => {}
+            }
+        }
+        Err(NamespaceError::Full)
+    }
+
+    /// Ports that the bridge still has: tasks of this or an earlier server, or what is left of them for a moment.
+    pub(super) fn ports(&mut self) -> io::Result<usize> {
+        let bridge = Some(self.bridge);
+        Ok(links::list(&mut self.netlink)?.iter().filter(|link| link.bridge == bridge).count())
+    }
+
+    pub(super) fn into_netlink(self) -> (Netlink, u32) {
+        (self.netlink, self.bridge)
+    }
+}
+
+impl TaskSockets {
+    /// In the network namespace of the calling thread.
+    fn bind() -> io::Result<Self> {
+        let bound = |kind, port| -> io::Result<OwnedFd> {
+            let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
+            let socket = socket_with(AddressFamily::INET, kind, flags, None)?;
+            bind(&socket, &SocketAddrV4::new(SERVICES, port))?;
+            if kind == SocketType::STREAM {
+                listen(&socket, BACKLOG)?;
+            }
+            Ok(socket)
+        };
+        Ok(Self {
+            metadata: bound(SocketType::STREAM, 80)?,
+            dns_udp: bound(SocketType::DGRAM, 53)?,
+            dns_tcp: bound(SocketType::STREAM, 53)?,
+        })
+    }
+}
+
+/// That of the calling thread.
+pub(super) fn own_namespace() -> io::Result<OwnedFd> {
+    Ok(File::open("/proc/thread-self/ns/net")?.into())
+}
+
+/// A machine may lack IPv6 altogether.
+pub(super) fn set(path: &str, value: &str) -> io::Result<()> {
+    let file = match rustix::fs::open(path, OFlags::WRONLY | OFlags::CLOEXEC, Mode::empty()) {
+        Err(Errno::NOENT) if path.starts_with("/proc/sys/net/ipv6/") => return Ok(()),
+        file => file?,
+    };
+    rustix::io::write(file, value.as_bytes())?;
+    Ok(())
+}
+
+fn kernel(what: &'static str) -> impl FnOnce(io::Error) -> NamespaceError {
+    move |source| NamespaceError::Kernel { what, source }
+}

@@ -1,0 +1,149 @@
+//! The one nftables table of a server: what its tasks may reach. Pure; loading it is one call of `nft`.
+
+use super::subnet::Subnet;
+
+/// What the table depends on.
+#[derive(Clone, Debug)]
+pub(super) struct Rules<'network> {
+    /// Name of the table.
+    pub(super) table: &'network str,
+    /// Name of the bridge.
+    pub(super) bridge: &'network str,
+    pub(super) subnet: Subnet,
+    /// Whether the host's loopback has an address for tasks.
+    pub(super) host_access: bool,
+    /// Port of this server's API: no task of any server gets there by way of the loopback.
+    pub(super) api_port: Option<u16>,
+    /// Links between which nothing was forwarded before a server switched forwarding on, and nothing is now.
+    pub(super) apart: &'network [String],
+}
+
+impl Rules<'_> {
+    /// The whole table, in place of an earlier one of that name, at once or not at all.
+    ///
+    /// An `accept` here is no more than this table's: a firewall of the machine's is asked as well.
+    pub(super) fn script(&self) -> String {
+        let Self { table, bridge, subnet, .. } = self;
+        let (gateway, host) = (subnet.gateway(), subnet.host());
+        let to_loopback = self.to_loopback();
+        let translated = match self.host_access {
+            true => "    ct status dnat ip daddr 127.0.0.1 accept\n",
+            false => "",
+        };
+        let own_api = self.api_port.map_or_else(String::new, |port| {
+            format!(
+                "    iifname \"gr*\" ip daddr 127.0.0.0/8 tcp dport {port} reject with tcp reset\n"
+            )
+        });
+        let apart = self.stay_apart();
+        format!(
+            r#"add table inet {table}
+delete table inet {table}
+table inet {table} {{
+  # The address that the kernel may take from the bridge into 127/8 is the one that is translated below, no other.
+  chain unwanted {{
+    type filter hook prerouting priority raw; policy accept;
+    iifname "{bridge}" meta nfproto ipv6 drop
+    iifname "{bridge}" ip saddr != {subnet} drop
+    iifname "{bridge}" ip daddr 127.0.0.0/8 drop
+  }}
+{to_loopback}  chain to_outside {{
+    type nat hook postrouting priority srcnat; policy accept;
+    ip saddr {subnet} oifname != "{bridge}" masquerade
+  }}
+  chain input {{
+    type filter hook input priority filter; policy accept;
+{own_api}    iifname "{bridge}" jump from_tasks
+  }}
+  chain from_tasks {{
+    ct state established,related accept
+{translated}    ip daddr {{ {gateway}, {host} }} icmp type echo-request accept
+    meta l4proto tcp reject with tcp reset
+    reject
+  }}
+  chain forward {{
+    type filter hook forward priority filter; policy accept;
+    iifname "{bridge}" oifname "{bridge}" reject
+    # Metadata of the machine that this one may be on a cloud.
+    iifname "{bridge}" ip daddr 169.254.0.0/16 reject
+    oifname "{bridge}" ct state established,related accept
+    oifname "{bridge}" drop
+{apart}  }}
+}}
+"#
+        )
+    }
+
+    /// A service on the loopback sees a client on the loopback: what asks for one there (a database's list of those who
+    /// may) takes it for that.
+    fn to_loopback(&self) -> String {
+        if !self.host_access {
+            return String::new();
+        }
+        let (bridge, host) = (self.bridge, self.subnet.host());
+        let own_api = self.api_port.map_or_else(String::new, |port| {
+            format!("    iifname \"{bridge}\" ip daddr {host} tcp dport {port} return\n")
+        });
+        format!(
+            r#"  chain to_loopback {{
+    type nat hook prerouting priority dstnat; policy accept;
+{own_api}    iifname "{bridge}" ip daddr {host} meta l4proto {{ tcp, udp }} dnat ip to 127.0.0.1
+  }}
+  chain as_from_loopback {{
+    type nat hook input priority 100; policy accept;
+    iifname "{bridge}" ct status dnat ip daddr 127.0.0.1 snat ip to 127.0.0.1
+  }}
+"#
+        )
+    }
+
+    fn stay_apart(&self) -> String {
+        if self.apart.is_empty() {
+            return String::new();
+        }
+        let links: Vec<String> = self.apart.iter().map(|link| format!("\"{link}\"")).collect();
+        let links = links.join(", ");
+        format!("    iifname {{ {links} }} oifname {{ {links} }} drop\n")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::Ipv4Addr;
+
+    use super::*;
+
+    fn rules() -> Rules<'static> {
+        Rules {
+            table: "groundrun-1",
+            bridge: "gr1",
+            subnet: Subnet::of(Ipv4Addr::new(192, 168, 128, 1)),
+            host_access: true,
+            api_port: Some(8080),
+            apart: &[],
+        }
+    }
+
+    #[test]
+    fn without_host_access_nothing_leads_to_the_loopback() {
+        assert!(rules().script().contains("dnat ip to 127.0.0.1"));
+        let script = Rules { host_access: false, ..rules() }.script();
+        assert!(!script.contains("dnat ip"), "{script}");
+        assert!(!script.contains("127.0.0.1"), "{script}");
+    }
+
+    #[test]
+    fn the_api_is_passed_over_before_the_loopback_is_reached() {
+        let script = rules().script();
+        let (api, translated) = (script.find("dport 8080 return"), script.find("dnat ip to"));
+        assert!(api.is_some() && api < translated, "{script}");
+    }
+
+    #[test]
+    fn what_was_apart_stays_apart() {
+        assert!(!rules().script().contains("oifname {"));
+        let apart = ["eth0".to_owned(), "wlan0".to_owned()];
+        let script = Rules { apart: &apart, ..rules() }.script();
+        assert!(script.contains(r#"iifname { "eth0", "wlan0" } oifname { "eth0", "wlan0" } drop"#));
+    }
+}
