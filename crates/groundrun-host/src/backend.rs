@@ -15,8 +15,9 @@ use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use crate::{
     attempts::Attempts,
     cgroup::{CgroupError, Cgroups},
-    config::{HostConfig, Mounts},
+    config::{HostConfig, Mounts, Network, network_hash},
     launch::HostFiles,
+    network::{Leave, NetworkError, TaskNetwork, Wanted},
     settle::Means,
     watch::Bell,
     work::{Shared, pass_on},
@@ -43,6 +44,9 @@ pub enum OpenError {
     /// The cgroups.
     #[error("prepare cgroups")]
     Cgroups(#[source] CgroupError),
+    /// The private network of tasks. They can do without: on the host's, or with none.
+    #[error("make a private network for tasks")]
+    Network(#[source] NetworkError),
     /// Descriptors or threads.
     #[error("start the backend's threads")]
     Threads(#[source] io::Error),
@@ -66,8 +70,20 @@ impl HostBackend {
             Cgroups::open(&config.cgroup, &config.data_dir.join("cgroup"), &config.demand)
                 .map_err(OpenError::Cgroups)?;
         let closing = Bell::new().map_err(OpenError::Threads)?;
+        let network = match &config.network {
+            Network::Host | Network::None => None,
+            Network::Private(private) => {
+                let wanted = Wanted {
+                    hash: network_hash(&config.data_dir),
+                    host_access: private.host_access,
+                    api_port: private.api_port,
+                };
+                Some(TaskNetwork::open(wanted).map_err(OpenError::Network)?)
+            }
+        };
+        let host_files = host_files();
         let means =
-            Means { config, attempts, cgroups, mounts, spawner, host_files: host_files(), closing };
+            Means { config, attempts, cgroups, mounts, spawner, host_files, network, closing };
         let shared = Arc::new(Shared::new(means, inbox).map_err(OpenError::Threads)?);
         let threads = Shared::threads(&shared).map_err(OpenError::Threads)?;
         Ok(Self { shared, threads })
@@ -104,7 +120,11 @@ impl Drop for HostBackend {
             let _ = thread.join();
         }
         // With nothing in it the parent is litter. What an earlier server left running keeps it: it cannot be removed.
-        if self.shared.with_book(|book| book.is_idle()) {
+        let is_idle = self.shared.with_book(|book| book.is_idle());
+        if let Some(network) = &self.shared.means.network {
+            network.close(if is_idle { Leave::Nothing } else { Leave::Standing });
+        }
+        if is_idle {
             let begun = Instant::now();
             while self.shared.means.cgroups.remove().is_err() && begun.elapsed() < CLEARED_WITHIN {
                 thread::park_timeout(LOOK_EVERY);

@@ -11,7 +11,7 @@ use groundrun_core::process::ImageConfig;
 use groundrun_shim::protocol::LogBounds;
 use jiff::Timestamp;
 
-use crate::cgroup::Demand;
+use crate::{cgroup::Demand, network::TaskServices};
 
 /// Ids of one container: 0 to 65535 inside.
 const IDS_PER_RANGE: u32 = 65_536;
@@ -69,12 +69,25 @@ impl HostConfig {
 }
 
 /// The network of tasks.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone)]
 pub enum Network {
     /// The machine's own.
     Host,
     /// A loopback of its own and nothing else.
     None,
+    /// One of its own for each task, with a way to the outside (see [`crate::network`]).
+    Private(PrivateNetwork),
+}
+
+/// What a private network is to be like.
+#[derive(Clone)]
+pub struct PrivateNetwork {
+    /// Whether tasks may reach what listens on the host's loopback, by the name `host.docker.internal`.
+    pub host_access: bool,
+    /// Port of the server's own API, which no task reaches there.
+    pub api_port: Option<u16>,
+    /// Who answers tasks on the sockets that are bound in their networks.
+    pub services: Arc<dyn TaskServices>,
 }
 
 /// Where a container's changes to its files go.
@@ -120,6 +133,11 @@ pub fn default_cgroup(data_dir: &Path) -> String {
 pub fn default_id_base(data_dir: &Path) -> u32 {
     let range = u32::try_from(hash(data_dir) % u64::from(ID_RANGES)).unwrap_or_default();
     ID_BASE_MIN + range * IDS_PER_RANGE
+}
+
+/// What names and addresses of the network follow from.
+pub(crate) fn network_hash(data_dir: &Path) -> u64 {
+    hash(data_dir)
 }
 
 /// FNV-1a: the standard library's hash may change with its version, and this must not.

@@ -1,6 +1,9 @@
 //! What the shim is told: an attempt's spec, its image and this machine put together. Pure.
 
-use std::path::{Path, PathBuf};
+use std::{
+    net::Ipv4Addr,
+    path::{Path, PathBuf},
+};
 
 use groundrun_core::{
     port::{
@@ -15,7 +18,8 @@ use groundrun_shim::protocol::{
 
 use crate::{
     cgroup::AttemptCgroup,
-    config::{HostConfig, Mountable, Network, WritableLayer},
+    config::{HostConfig, Mountable, WritableLayer},
+    network::SERVICES,
 };
 
 /// Open files, as Cloud Run's container contract has it. Lowered to what the machine permits.
@@ -36,6 +40,22 @@ pub(crate) const WRITABLE: &str = "writable";
 /// Name, in the attempt's directory, of the volumes on disk.
 pub(crate) const VOLUMES: &str = "volumes";
 
+/// The network that the attempt has.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Attached {
+    /// The machine's.
+    Host,
+    /// A loopback alone.
+    None,
+    /// A namespace of its own that is handed over with the launch.
+    Private {
+        /// Its address.
+        address: Ipv4Addr,
+        /// That of the host, where tasks may reach it.
+        host: Option<Ipv4Addr>,
+    },
+}
+
 /// What a container of the attempt stands on.
 #[derive(Clone, Debug)]
 pub(crate) struct Ground {
@@ -52,6 +72,7 @@ pub(crate) fn launch(
     grounds: Vec<Ground>,
     dir: &Path,
     config: &HostConfig,
+    attached: &Attached,
     host: &HostFiles,
 ) -> Result<Launch, LaunchFault> {
     let containers = spec.containers.iter().zip(grounds).enumerate();
@@ -65,11 +86,12 @@ pub(crate) fn launch(
             .collect::<Result<_, _>>()?,
         volumes: volumes(spec, dir)?,
         id_base: config.id_base,
-        files: files(&spec.hostname, config.network, host),
+        files: files(&spec.hostname, attached, host),
         hostname: spec.hostname.clone(),
-        network: match config.network {
-            Network::Host => protocol::Network::Host,
-            Network::None => protocol::Network::None,
+        network: match attached {
+            Attached::Host => protocol::Network::Host,
+            Attached::None => protocol::Network::None,
+            Attached::Private { .. } => protocol::Network::Given,
         },
         timeout: spec.timeout,
         grace: spec.grace,
@@ -201,22 +223,44 @@ fn rlimits() -> Vec<Rlimit> {
     vec![limit(Resource::NoFile, OPEN_FILES_MAX), limit(Resource::Core, 1)]
 }
 
-/// As Docker does: on the host's network its names and resolvers, else the loopback's names alone.
-fn files(hostname: &str, network: Network, host: &HostFiles) -> Vec<GivenFile> {
+/// As Docker does: on the host's network its names and resolvers; else the loopback's names, and in a private network the
+/// services' and the host's, who answer there.
+fn files(hostname: &str, attached: &Attached, host: &HostFiles) -> Vec<GivenFile> {
     let own = "127.0.0.1\tlocalhost\n::1\tlocalhost ip6-localhost ip6-loopback\n";
-    let (hosts, resolv_conf) = match network {
-        Network::Host => (ended_with_newline(&host.hosts), host.resolv_conf.clone()),
-        Network::None => (own.to_owned(), String::new()),
+    let (hosts, resolv_conf, address) = match attached {
+        Attached::Host => {
+            (ended_with_newline(&host.hosts), host.resolv_conf.clone(), Ipv4Addr::LOCALHOST)
+        }
+        Attached::None => (own.to_owned(), String::new(), Ipv4Addr::LOCALHOST),
+        Attached::Private { address, host: to_host } => {
+            let mut hosts = format!("{own}{SERVICES}\tmetadata.google.internal metadata\n");
+            if let Some(to_host) = to_host {
+                hosts += &format!("{to_host}\t{}\n", HOST_NAMES.join(" "));
+            }
+            (hosts, resolved_by_services(&host.resolv_conf), *address)
+        }
     };
     let named =
         hosts.lines().any(|line| line.split_whitespace().skip(1).any(|name| name == hostname));
-    let own_name = if named { String::new() } else { format!("127.0.0.1\t{hostname}\n") };
+    let own_name = if named { String::new() } else { format!("{address}\t{hostname}\n") };
     let file = |path: &str, contents: String| GivenFile { path: path.to_owned(), contents };
     vec![
         file("/etc/hosts", hosts + &own_name),
         file("/etc/hostname", format!("{hostname}\n")),
         file("/etc/resolv.conf", resolv_conf),
     ]
+}
+
+/// What the host is called inside: Docker's name, which images and scripts already know, and ours.
+const HOST_NAMES: [&str; 2] = ["host.docker.internal", "host.groundrun.internal"];
+
+/// The services ask the host's resolvers; how a short name is completed stays as on the host.
+fn resolved_by_services(resolv_conf: &str) -> String {
+    let kept = ["search", "domain", "options"];
+    let lines = resolv_conf.lines().filter(|line| {
+        line.split_whitespace().next().is_some_and(|keyword| kept.contains(&keyword))
+    });
+    lines.fold(format!("nameserver {SERVICES}\n"), |text, line| text + line + "\n")
 }
 
 fn ended_with_newline(text: &str) -> String {
@@ -259,6 +303,16 @@ mod tests {
     }
 
     fn of(spec: &AttemptSpec, change: impl FnOnce(&mut HostConfig)) -> Result<Launch, LaunchFault> {
+        let mut config = HostConfig::new("/data".into(), Arc::new(|| Timestamp::UNIX_EPOCH));
+        change(&mut config);
+        on(spec, &config, &Attached::Host)
+    }
+
+    fn on(
+        spec: &AttemptSpec,
+        config: &HostConfig,
+        attached: &Attached,
+    ) -> Result<Launch, LaunchFault> {
         let ground = |_| Ground {
             image: Mountable {
                 layers: vec!["/layers/top".into(), "/layers/bottom".into()],
@@ -267,13 +321,16 @@ mod tests {
             cgroup: AttemptCgroup { groups: vec![], oom_kills: None, memory_peak: None },
         };
         let host = HostFiles {
-            resolv_conf: "nameserver 192.0.2.1\n".into(),
+            resolv_conf: "# of the host\nnameserver 192.0.2.1\nsearch lan\n".into(),
             hosts: "127.0.0.1 localhost\n192.0.2.7 db".into(),
         };
-        let mut config = HostConfig::new("/data".into(), Arc::new(|| Timestamp::UNIX_EPOCH));
-        change(&mut config);
         let grounds = spec.containers.iter().map(ground).collect();
-        launch(spec, grounds, Path::new("/data/a"), &config, &host)
+        launch(spec, grounds, Path::new("/data/a"), config, attached, &host)
+    }
+
+    fn attached(attached: &Attached) -> Launch {
+        let config = HostConfig::new("/data".into(), Arc::new(|| Timestamp::UNIX_EPOCH));
+        on(&spec(), &config, attached).expect("it can be run")
     }
 
     fn launched(change: impl FnOnce(&mut HostConfig)) -> Launch {
@@ -368,14 +425,33 @@ mod tests {
         let launch = launched(|_| {});
         let hosts = "127.0.0.1 localhost\n192.0.2.7 db\n127.0.0.1\tjob-x\n";
         assert_eq!(contents(&launch, "/etc/hosts"), hosts);
-        assert_eq!(contents(&launch, "/etc/resolv.conf"), "nameserver 192.0.2.1\n");
+        let resolv_conf = "# of the host\nnameserver 192.0.2.1\nsearch lan\n";
+        assert_eq!(contents(&launch, "/etc/resolv.conf"), resolv_conf);
         assert_eq!(contents(&launch, "/etc/hostname"), "job-x\n");
     }
 
     #[test]
     fn a_task_without_a_network_sees_nothing_of_the_hosts() {
-        let launch = launched(|config| config.network = Network::None);
+        let launch = attached(&Attached::None);
+        assert_eq!(launch.network, protocol::Network::None);
         assert!(!contents(&launch, "/etc/hosts").contains("db"));
         assert_eq!(contents(&launch, "/etc/resolv.conf"), "");
+    }
+
+    #[test]
+    fn a_task_in_a_network_of_its_own_knows_the_services_and_the_host() {
+        let address = Ipv4Addr::new(192, 168, 128, 7);
+        let host = Some(Ipv4Addr::new(192, 168, 128, 2));
+        let launch = attached(&Attached::Private { address, host });
+        assert_eq!(launch.network, protocol::Network::Given);
+        let hosts = "127.0.0.1\tlocalhost\n::1\tlocalhost ip6-localhost ip6-loopback\n\
+            169.254.169.254\tmetadata.google.internal metadata\n\
+            192.168.128.2\thost.docker.internal host.groundrun.internal\n\
+            192.168.128.7\tjob-x\n";
+        assert_eq!(contents(&launch, "/etc/hosts"), hosts);
+        let resolv_conf = "nameserver 169.254.169.254\nsearch lan\n";
+        assert_eq!(contents(&launch, "/etc/resolv.conf"), resolv_conf);
+        let without = attached(&Attached::Private { address, host: None });
+        assert!(!contents(&without, "/etc/hosts").contains("host.docker.internal"));
     }
 }

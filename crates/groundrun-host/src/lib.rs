@@ -21,7 +21,7 @@ mod work;
 pub use backend::{HostBackend, OpenError};
 pub use capacity::{Share, capacity};
 pub use config::{
-    HostConfig, Mountable, Mounts, MountsError, Network, WritableLayer, default_cgroup,
-    default_id_base,
+    HostConfig, Mountable, Mounts, MountsError, Network, PrivateNetwork, WritableLayer,
+    default_cgroup, default_id_base,
 };
 pub use logs::{HostLogs, LogsError};

@@ -19,7 +19,7 @@ use groundrun_core::{
 use groundrun_shim::{
     Connection, LaunchError, Received, SpawnerHandle,
     dir::{self, DirError, Standing},
-    protocol::{ExitRecord, Launch, News},
+    protocol::{ExitRecord, Given, Launch, News},
 };
 use jiff::Timestamp;
 use rustix::process::Signal;
@@ -28,8 +28,9 @@ use crate::{
     attempts::{Attempts, Closed, make},
     book::Wants,
     cgroup::Cgroups,
-    config::{HostConfig, Mounts},
-    launch::{Ground, HostFiles, directories, launch},
+    config::{HostConfig, Mounts, Network},
+    launch::{Attached, Ground, HostFiles, directories, launch},
+    network::{Namespace, TakeError, TaskNetwork, TaskSockets},
     watch::{Bell, Waited, wait_readable},
 };
 
@@ -53,7 +54,12 @@ const KILL: Duration = Duration::from_secs(5);
 #[derive(Debug)]
 pub(crate) enum Settled {
     /// It runs, or is about to; the rest is heard on the connection.
-    Live { connection: Arc<Connection>, started: Option<Timestamp> },
+    Live {
+        connection: Arc<Connection>,
+        started: Option<Timestamp>,
+        /// Where it already said that it keeps any.
+        sockets: Option<TaskSockets>,
+    },
     /// It is over, and nothing of it is left running.
     Over { at: Timestamp, ending: Ending },
     /// Nothing can be said yet.
@@ -68,6 +74,8 @@ pub(crate) struct Means {
     pub(crate) mounts: Arc<dyn Mounts>,
     pub(crate) spawner: SpawnerHandle,
     pub(crate) host_files: HostFiles,
+    /// Where tasks have private ones.
+    pub(crate) network: Option<TaskNetwork>,
     pub(crate) closing: Bell,
 }
 
@@ -151,7 +159,8 @@ impl Means {
     fn connect(&self, dir: &Path) -> Result<Option<Settled>, String> {
         match Connection::open(dir) {
             Ok(connection) => {
-                Ok(Some(Settled::Live { connection: Arc::new(connection), started: None }))
+                let connection = Arc::new(connection);
+                Ok(Some(Settled::Live { connection, started: None, sockets: None }))
             }
             Err(_) => match self.closing.wait(LOOK_EVERY) {
                 Waited::Rung => Err("the server stops".to_owned()),
@@ -162,29 +171,44 @@ impl Means {
 
     /// `None`: it was begun by somebody else; look again.
     fn launch(&self, spec: &AttemptSpec) -> Result<Option<Settled>, String> {
-        let launch = match self.prepare(spec) {
+        let (attached, given) = match self.attach() {
+            Ok(attached) => attached,
+            // It is nobody's fault, and can be had when another one ends.
+            Err(TakeError::Full(why)) => return Err(why),
+            Err(TakeError::Failed(why)) => {
+                return Ok(Some(self.not_started(StartFailed::ours(why))));
+            }
+        };
+        let launch = match self.prepare(spec, &attached) {
             Ok(launch) => launch,
             Err(failed) => return Ok(Some(self.not_started(failed))),
         };
-        let connection = match self.spawner.launch(&launch) {
+        let connection = match self.spawner.launch(&launch, given.as_ref()) {
             Ok(connection) => Arc::new(connection),
             // Nothing can be started any more, and that is no fault of this attempt: it waits for the next server.
             Err(err @ LaunchError::SpawnerGone) => return Err(chain(&err)),
             Err(err) => return Ok(Some(self.not_started(StartFailed::of_ours(err)))),
         };
+        // What the shim has, lives with it from now on.
+        drop(given);
+        let mut kept = None;
         loop {
             match wait_readable(&connection, &self.closing, FIRST_NEWS) {
                 Waited::Rung => {}
-                Waited::TimedOut => return Ok(Some(Settled::Live { connection, started: None })),
+                Waited::TimedOut => {
+                    return Ok(Some(Settled::Live { connection, started: None, sockets: kept }));
+                }
             }
             match connection.try_receive() {
+                Ok(Received::Hello { sockets, .. }) => kept = TaskSockets::from_list(sockets),
                 Ok(Received::News(News::Hello { .. })) => {}
                 Ok(Received::Nothing) if self.closing.is_rung() => {
                     return Err("the server stops".to_owned());
                 }
                 Ok(Received::Nothing) => {}
                 Ok(Received::News(News::Started { at })) => {
-                    return Ok(Some(Settled::Live { connection, started: Some(at.into()) }));
+                    let started = Some(at.into());
+                    return Ok(Some(Settled::Live { connection, started, sockets: kept }));
                 }
                 Ok(Received::News(News::Ended(record))) => return Ok(Some(reported(record))),
                 Ok(Received::News(News::AlreadyBegun)) => return Ok(None),
@@ -208,13 +232,27 @@ impl Means {
         }
     }
 
-    fn prepare(&self, spec: &AttemptSpec) -> Result<Launch, StartFailed> {
+    /// The network for an attempt, and what of it goes with the launch.
+    fn attach(&self) -> Result<(Attached, Option<Given>), TakeError> {
+        let network = match (&self.config.network, &self.network) {
+            (Network::Host, _) => return Ok((Attached::Host, None)),
+            (Network::None, _) => return Ok((Attached::None, None)),
+            (Network::Private(_), network) => network.as_ref(),
+        };
+        let network =
+            network.ok_or_else(|| TakeError::Failed("the private network is not up".to_owned()))?;
+        let Namespace { namespace, address, sockets } = network.take()?;
+        let attached = Attached::Private { address, host: network.host() };
+        Ok((attached, Some(Given { namespace, sockets: sockets.into_list() })))
+    }
+
+    fn prepare(&self, spec: &AttemptSpec, attached: &Attached) -> Result<Launch, StartFailed> {
         self.cgroups.stand().map_err(StartFailed::of_ours)?;
         let grounds = self.grounds(spec)?;
         let dir = self
             .make_dirs(spec)
             .map_err(|(dir, err)| StartFailed::ours(format!("make {}: {err}", dir.display())))?;
-        launch(spec, grounds, &dir, &self.config, &self.host_files)
+        launch(spec, grounds, &dir, &self.config, attached, &self.host_files)
             .map_err(|fault| StartFailed { whose: Fault::Theirs, why: fault.to_string() })
     }
 

@@ -23,6 +23,8 @@ use jiff::Timestamp;
 
 use crate::{
     book::{Book, Chore, Job, Next},
+    config::Network,
+    network::TaskSockets,
     settle::{Means, Settled, chain},
     watch::{Watch, Watched},
 };
@@ -130,7 +132,10 @@ impl Shared {
 
     fn settled(&self, id: AttemptId, settled: Settled) {
         match settled {
-            Settled::Live { connection, started } => self.live(id, connection, started),
+            Settled::Live { connection, started, sockets } => {
+                self.attend(id, sockets);
+                self.live(id, connection, started);
+            }
             Settled::Over { at, ending } => self.over(id, at, ending),
             Settled::Later { wants, why } => {
                 if !self.means.closing.is_rung() {
@@ -138,6 +143,13 @@ impl Shared {
                 }
                 self.with_book(|book| book.later(id, wants, Means::again_at()));
             }
+        }
+    }
+
+    /// Before anybody can hear of its end.
+    fn attend(&self, id: AttemptId, sockets: Option<TaskSockets>) {
+        if let (Network::Private(network), Some(sockets)) = (&self.means.config.network, sockets) {
+            network.services.attend(id, sockets);
         }
     }
 
@@ -161,6 +173,9 @@ impl Shared {
     }
 
     fn over(&self, id: AttemptId, at: Timestamp, ending: Ending) {
+        if let Network::Private(network) = &self.means.config.network {
+            network.services.leave(id);
+        }
         self.with_book(|book| book.over(id, at, ending.clone()));
         self.tell(id, Observation::Ended { at, ending });
     }
@@ -194,11 +209,13 @@ impl Shared {
                     self.watch.remove(token);
                     return self.over(*id, record.ended.into(), record.end.into());
                 }
-                Ok(Received::News(protocol::News::Hello { version })) => {
+                Ok(Received::Hello { version, sockets }) => {
                     if version > protocol::VERSION {
                         tracing::warn!(attempt = %id, version, "its shim is of a newer server");
                     }
+                    self.attend(*id, TaskSockets::from_list(sockets));
                 }
+                Ok(Received::News(protocol::News::Hello { .. })) => {}
                 Ok(Received::News(
                     protocol::News::AlreadyBegun | protocol::News::NotBegun { .. },
                 ))

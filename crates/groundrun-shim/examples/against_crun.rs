@@ -137,7 +137,7 @@ impl Ours {
             log: LogBounds { line_bytes: 1 << 18, total_bytes: 1 << 26 },
         };
         let begun = Instant::now();
-        let connection = self.spawner.launch(&launch).expect("the spawner takes a launch");
+        let connection = self.spawner.launch(&launch, None).expect("the spawner takes a launch");
         loop {
             match connection.receive().expect("the shim speaks").expect("the shim tells the end") {
                 News::Ended(record) => {

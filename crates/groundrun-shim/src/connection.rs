@@ -1,7 +1,8 @@
 //! The server's end of a conversation with one shim.
 
 use std::{
-    io,
+    io::{self, IoSliceMut},
+    mem::MaybeUninit,
     os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd},
     path::{Path, PathBuf},
 };
@@ -10,14 +11,14 @@ use rustix::{
     fs::{Mode, OFlags},
     io::Errno,
     net::{
-        AddressFamily, RecvFlags, SendFlags, SocketAddrUnix, SocketFlags, SocketType, connect,
-        recv, send, socket_with,
+        AddressFamily, RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, RecvMsg, SendFlags,
+        SocketAddrUnix, SocketFlags, SocketType, connect, recvmsg, send, socket_with,
     },
 };
 
 use crate::{
     dir,
-    protocol::{News, Wish},
+    protocol::{News, SOCKETS_MAX, Wish},
 };
 
 /// Longest packet: an exit record with its message (4 KiB, three bytes for each invalid one) and an error text.
@@ -31,9 +32,17 @@ pub struct Connection {
 
 /// What a look at a connection gave.
 #[must_use]
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Debug)]
 pub enum Received {
-    /// One piece of news.
+    /// The shim's greeting, with the sockets that it keeps for the server (see
+    /// [`Given`](crate::protocol::Given)), in their order.
+    Hello {
+        /// [`VERSION`](crate::protocol::VERSION) of the shim.
+        version: u32,
+        /// None from a shim that keeps none.
+        sockets: Vec<OwnedFd>,
+    },
+    /// Any other piece of news.
     News(News),
     /// None yet.
     Nothing,
@@ -76,13 +85,14 @@ impl Connection {
         Self { socket }
     }
 
-    /// Waits for the next piece of news; `None` when the shim has hung up.
+    /// Waits for the next piece of news; `None` when the shim has hung up. Sockets that come with it are let go.
     ///
     /// # Errors
     /// When the socket fails or what came is not of this protocol.
     pub fn receive(&self) -> Result<Option<News>, ConnectionError> {
         match self.receive_with(RecvFlags::empty())? {
             Received::News(news) => Ok(Some(news)),
+            Received::Hello { version, sockets: _ } => Ok(Some(News::Hello { version })),
             Received::Closed | Received::Nothing => Ok(None),
         }
     }
@@ -97,12 +107,22 @@ impl Connection {
 
     fn receive_with(&self, flags: RecvFlags) -> Result<Received, ConnectionError> {
         let mut packet = vec![0; PACKET_BYTES_MAX];
+        let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(SOCKETS_MAX))];
         loop {
-            return match recv(&self.socket, packet.as_mut_slice(), flags) {
-                Ok((0, _)) | Err(Errno::CONNRESET) => Ok(Received::Closed),
-                Ok((length, _)) => postcard::from_bytes(&packet[..length.min(PACKET_BYTES_MAX)])
-                    .map(Received::News)
-                    .map_err(ConnectionError::Garbled),
+            let mut control = RecvAncillaryBuffer::new(&mut space);
+            let slices = &mut [IoSliceMut::new(&mut packet)];
+            let flags = flags | RecvFlags::CMSG_CLOEXEC;
+            return match recvmsg(&self.socket, slices, &mut control, flags) {
+                Ok(RecvMsg { bytes: 0, .. }) | Err(Errno::CONNRESET) => Ok(Received::Closed),
+                Ok(RecvMsg { bytes, .. }) => {
+                    match postcard::from_bytes(&packet[..bytes.min(PACKET_BYTES_MAX)]) {
+                        Ok(News::Hello { version }) => {
+                            Ok(Received::Hello { version, sockets: sockets(&mut control) })
+                        }
+                        Ok(news) => Ok(Received::News(news)),
+                        Err(err) => Err(ConnectionError::Garbled(err)),
+                    }
+                }
                 Err(Errno::AGAIN) => Ok(Received::Nothing),
                 Err(Errno::INTR) => continue,
                 Err(err) => Err(ConnectionError::Socket(err.into())),
@@ -126,6 +146,14 @@ impl AsFd for Connection {
     fn as_fd(&self) -> BorrowedFd<'_> {
         self.socket.as_fd()
     }
+}
+
+fn sockets(control: &mut RecvAncillaryBuffer<'_>) -> Vec<OwnedFd> {
+    let rights = control.drain().filter_map(|message| match message {
+        RecvAncillaryMessage::ScmRights(fds) => Some(fds),
+        _ => None,
+    });
+    rights.flatten().collect()
 }
 
 /// By way of the directory's descriptor: a unix socket's path holds at most 107 bytes.

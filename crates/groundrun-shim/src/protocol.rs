@@ -10,7 +10,7 @@
 //! says and is told ([`News`], [`Wish`], [`ExitRecord`]) only ever grows by variants at the end. [`Launch`] and all that is in
 //! it may change: spawner and server are of one build.
 
-use std::{path::PathBuf, time::Duration};
+use std::{os::fd::OwnedFd, path::PathBuf, time::Duration};
 
 use groundrun_core::record;
 use jiff::Timestamp;
@@ -240,7 +240,23 @@ pub enum Network {
     Host,
     /// A loopback of its own and nothing else.
     None,
+    /// The network namespace that comes with the launch (see [`Given`]).
+    Given,
 }
+
+/// What comes with a launch whose network is [`Network::Given`]. The containers join the namespace. The sockets, bound in it
+/// by the server and for the server, are kept by the shim and handed with [`News::Hello`] to each that connects: a later
+/// server answers on them again, and requests wait meanwhile.
+#[derive(Debug)]
+pub struct Given {
+    /// The network namespace.
+    pub namespace: OwnedFd,
+    /// At most [`SOCKETS_MAX`], whose order and use is the server's matter.
+    pub sockets: Vec<OwnedFd>,
+}
+
+/// Sockets that may come with a launch: three are used.
+pub const SOCKETS_MAX: usize = 4;
 
 /// A file written over the image's.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -266,7 +282,7 @@ pub struct LogBounds {
 /// A connection that hangs up earlier says nothing about the attempt: look at its directory.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum News {
-    /// The first packet of every connection, in every version.
+    /// The first packet of every connection, in every version. Carries the sockets of [`Given`], from version 2 on.
     Hello {
         /// [`VERSION`] of the shim.
         version: u32,

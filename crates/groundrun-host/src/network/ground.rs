@@ -28,7 +28,7 @@ const OTHERS_WITHIN: Duration = Duration::from_secs(30);
 const LOOK_EVERY: Duration = Duration::from_millis(10);
 
 /// How long the kernel may take to take the last links away, after their namespaces are closed.
-const LINKS_GONE_WITHIN: Duration = Duration::from_secs(5);
+const LINKS_GONE_WITHIN: Duration = Duration::from_secs(3);
 
 const FORWARDING: &str = "/proc/sys/net/ipv4/ip_forward";
 
@@ -139,9 +139,11 @@ fn find_or_make(netlink: &mut Netlink, names: &Names, hash: u64) -> Result<Found
             (made.map_err(doing(making))?, subnet)
         }
     };
-    let forwards = fs::read_to_string(FORWARDING).map_err(doing("read whether IPv4 is forwarded"))?;
+    let forwards =
+        fs::read_to_string(FORWARDING).map_err(doing("read whether IPv4 is forwarded"))?;
     let switch_on = forwards.trim() == "0";
-    let was_off = switch_on || links.iter().any(|link| is_of_a_server(link) && link.note == SWITCHED_ON);
+    let was_off =
+        switch_on || links.iter().any(|link| is_of_a_server(link) && link.note == SWITCHED_ON);
     let note = if was_off { SWITCHED_ON } else { WAS_ON };
     links::write_note(netlink, bridge, note).map_err(doing(making))?;
     let apart = match was_off {
@@ -170,15 +172,15 @@ pub(super) fn close(mut maker: Maker, wanted: &Wanted) -> Result<(), NetworkErro
     let (mut netlink, bridge) = maker.into_netlink();
     let links = links::list(&mut netlink).map_err(doing(listing))?;
     let mut of_servers = links.iter().filter(|link| is_of_a_server(link));
-    let was_off =
-        links.iter().any(|link| link.index == bridge && link.note == SWITCHED_ON);
+    let was_off = links.iter().any(|link| link.index == bridge && link.note == SWITCHED_ON);
     let is_last = of_servers.all(|link| link.index == bridge);
     if was_off && is_last {
         set(FORWARDING, "0").map_err(doing("switch forwarding off"))?;
     }
     links::remove(&mut netlink, bridge).map_err(doing("remove the bridge"))?;
     let table = names.table;
-    nft::load(&format!("delete table inet {table}\n")).map_err(doing("remove the table of nftables"))
+    nft::load(&format!("delete table inet {table}\n"))
+        .map_err(doing("remove the table of nftables"))
 }
 
 /// Held by one server at a time, of all that have the same network namespace: it lies on that itself, and so leaves

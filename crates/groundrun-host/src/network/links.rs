@@ -14,7 +14,10 @@ use netlink_packet_route::{
         AfSpecInet6, AfSpecUnspec, In6AddrGenMode, InfoBridgePort, InfoData, InfoKind,
         InfoPortData, InfoPortKind, InfoVeth, LinkAttribute, LinkFlags, LinkInfo, LinkMessage,
     },
-    route::{RouteAddress, RouteAttribute, RouteHeader, RouteMessage, RouteProtocol, RouteScope, RouteType},
+    route::{
+        RouteAddress, RouteAttribute, RouteHeader, RouteMessage, RouteProtocol, RouteScope,
+        RouteType,
+    },
 };
 use rustix::io::Errno;
 
@@ -30,7 +33,7 @@ const LOOPBACK: u32 = 1;
 const INSIDE: &str = "eth0";
 
 /// Where metadata and names are answered in every task's namespace.
-pub(super) const SERVICES: Ipv4Addr = Ipv4Addr::new(169, 254, 169, 254);
+pub(crate) const SERVICES: Ipv4Addr = Ipv4Addr::new(169, 254, 169, 254);
 
 /// A link as far as it matters here.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -178,7 +181,8 @@ pub(super) fn set_up_inside(
 ) -> io::Result<()> {
     set_up_loopback(netlink)?;
     let index = index_of(netlink, INSIDE)?;
-    let way_out = vec![added_address(index, address, PREFIX), up(index), default_route(subnet.gateway())];
+    let way_out =
+        vec![added_address(index, address, PREFIX), up(index), default_route(subnet.gateway())];
     netlink.change(way_out).map_err(|refused| refused.why)
 }
 
@@ -213,9 +217,9 @@ pub(super) fn used(netlink: &mut Netlink) -> io::Result<Vec<Range>> {
 /// The range that a bridge of an earlier server has.
 pub(super) fn subnet_of(netlink: &mut Netlink, bridge: u32) -> io::Result<Option<Subnet>> {
     let found = addresses(netlink)?;
-    let mut of_bridge = found.iter().filter(|found| {
-        found.header.index == bridge && found.header.prefix_len == PREFIX
-    });
+    let mut of_bridge = found
+        .iter()
+        .filter(|found| found.header.index == bridge && found.header.prefix_len == PREFIX);
     Ok(of_bridge.find_map(address_of).map(Subnet::of))
 }
 
@@ -253,14 +257,9 @@ fn added_address(index: u32, address: Ipv4Addr, prefix: u8) -> Change {
     message.header.family = AddressFamily::Inet;
     message.header.prefix_len = prefix;
     message.header.index = index;
-    message.attributes = vec![
-        AddressAttribute::Local(address.into()),
-        AddressAttribute::Address(address.into()),
-    ];
-    Change {
-        message: RouteNetlinkMessage::NewAddress(message),
-        flags: NLM_F_CREATE | NLM_F_EXCL,
-    }
+    message.attributes =
+        vec![AddressAttribute::Local(address.into()), AddressAttribute::Address(address.into())];
+    Change { message: RouteNetlinkMessage::NewAddress(message), flags: NLM_F_CREATE | NLM_F_EXCL }
 }
 
 fn up(index: u32) -> Change {

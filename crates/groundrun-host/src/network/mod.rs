@@ -24,8 +24,10 @@ mod tests;
 
 use groundrun_core::id::AttemptId;
 
-pub(crate) use ground::Wanted;
 pub use ground::NetworkError;
+pub(crate) use ground::Wanted;
+pub(crate) use links::SERVICES;
+pub(crate) use namespace::Namespace;
 pub use namespace::TaskSockets;
 pub(crate) use pool::{Leave, TakeError, TaskNetwork};
 

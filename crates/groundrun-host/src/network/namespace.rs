@@ -146,6 +146,17 @@ impl Maker {
 }
 
 impl TaskSockets {
+    /// As they travel with a launch, and come back from a shim.
+    pub(crate) fn into_list(self) -> Vec<OwnedFd> {
+        vec![self.metadata, self.dns_udp, self.dns_tcp]
+    }
+
+    /// `None` where a shim keeps none, or others than these.
+    pub(crate) fn from_list(list: Vec<OwnedFd>) -> Option<Self> {
+        let [metadata, dns_udp, dns_tcp] = list.try_into().ok()?;
+        Some(Self { metadata, dns_udp, dns_tcp })
+    }
+
     /// In the network namespace of the calling thread.
     fn bind() -> io::Result<Self> {
         let bound = |kind, port| -> io::Result<OwnedFd> {

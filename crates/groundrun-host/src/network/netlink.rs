@@ -9,8 +9,8 @@ use netlink_packet_route::RouteNetlinkMessage;
 use rustix::{
     io::Errno,
     net::{
-        AddressFamily, RecvFlags, SendFlags, SocketFlags, SocketType, recv, send,
-        socket_with, sockopt,
+        AddressFamily, RecvFlags, SendFlags, SocketFlags, SocketType, recv, send, socket_with,
+        sockopt,
     },
 };
 
@@ -79,7 +79,11 @@ impl Netlink {
     }
 
     /// One change alone.
-    pub(super) fn change_one(&mut self, message: RouteNetlinkMessage, flags: u16) -> io::Result<()> {
+    pub(super) fn change_one(
+        &mut self,
+        message: RouteNetlinkMessage,
+        flags: u16,
+    ) -> io::Result<()> {
         self.change(vec![Change { message, flags }]).map_err(|refused| refused.why)
     }
 

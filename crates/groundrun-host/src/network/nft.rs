@@ -34,6 +34,7 @@ pub(super) fn load(script: &str) -> io::Result<()> {
 }
 
 /// Everything that nftables has, as JSON.
+#[cfg(test)]
 pub(super) fn ruleset() -> io::Result<String> {
     run(&["-j", "list", "ruleset"], "")
 }

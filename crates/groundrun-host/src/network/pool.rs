@@ -28,9 +28,8 @@ const AGAIN_AFTER: Duration = Duration::from_millis(500);
 #[derive(Debug)]
 pub(crate) struct TaskNetwork {
     shared: Arc<Shared>,
-    thread: JoinHandle<()>,
-    /// The host's loopback, as a task names it; none where tasks may not reach it.
-    pub(crate) host: Option<Ipv4Addr>,
+    thread: Mutex<Option<JoinHandle<()>>>,
+    host: Option<Ipv4Addr>,
 }
 
 /// Why a start has no namespace.
@@ -90,8 +89,14 @@ impl TaskNetwork {
             .spawn(run)
             .map_err(NetworkError::thread)?;
         // A thread that panicked has said so, and hangs up.
-        let host = open.recv().map_err(|_| NetworkError::thread(std::io::ErrorKind::Other.into()))??;
-        Ok(Self { shared, thread, host })
+        let host =
+            open.recv().map_err(|_| NetworkError::thread(std::io::ErrorKind::Other.into()))??;
+        Ok(Self { shared, thread: Mutex::new(Some(thread)), host })
+    }
+
+    /// What stands for the host's loopback; none where tasks may not reach it.
+    pub(crate) fn host(&self) -> Option<Ipv4Addr> {
+        self.host
     }
 
     /// One that nobody had before.
@@ -107,19 +112,21 @@ impl TaskNetwork {
                 return Err(failure.clone());
             }
             let left = TAKEN_WITHIN.saturating_sub(begun.elapsed());
-            if left.is_zero() || self.thread.is_finished() {
+            if left.is_zero() || pool.closing.is_some() {
                 return Err(TakeError::Failed("no network namespace was made in time".to_owned()));
             }
-            pool = self.shared.made.wait_timeout(pool, left).unwrap_or_else(PoisonError::into_inner).0;
+            pool =
+                self.shared.made.wait_timeout(pool, left).unwrap_or_else(PoisonError::into_inner).0;
         }
     }
 
     /// Gives up what nobody took; what was taken lives on.
-    pub(crate) fn close(self, leave: Leave) {
+    pub(crate) fn close(&self, leave: Leave) {
         self.shared.pool().closing = Some(leave);
         self.shared.taken.notify_all();
+        let thread = self.thread.lock().unwrap_or_else(PoisonError::into_inner).take();
         // A thread that panicked has said so already.
-        let _ = self.thread.join();
+        let _ = thread.map(JoinHandle::join);
     }
 }
 

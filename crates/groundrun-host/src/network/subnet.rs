@@ -1,9 +1,6 @@
 //! Which addresses tasks get: one range of 1,024 per server, free of what the machine has and knows a way to. Pure.
 
-use std::{
-    fmt,
-    net::Ipv4Addr,
-};
+use std::{fmt, net::Ipv4Addr};
 
 /// Bits of the network's part.
 pub(super) const PREFIX: u8 = 22;

@@ -19,13 +19,13 @@ use netlink_packet_route::{
 use rustix::thread::{LinkNameSpaceType, move_into_link_name_space};
 
 use super::{
-    links,
+    Wanted, links,
     namespace::{Namespace, own_namespace},
     netlink::Netlink,
     nft,
     pool::{Leave, TaskNetwork},
     subnet::Range,
-    sys, Wanted,
+    sys,
 };
 
 /// Longer than any answer takes, shorter than anybody waits.
@@ -157,7 +157,7 @@ fn the_hosts_loopback_is_reached_by_its_address_alone_and_the_api_is_not() {
     }
     let network = machine.open(wanted(1));
     let task = network.take().expect("it is made");
-    let host = network.host.expect("it has an address");
+    let host = network.host().expect("it has an address");
     assert_eq!(ask(&task, (host, 5432)).expect("it answers"), "127.0.0.1");
     let gateway = Ipv4Addr::from_bits(host.to_bits() - 1);
     for address in [host, gateway, OWN, Ipv4Addr::LOCALHOST] {
@@ -176,7 +176,7 @@ fn datagrams_reach_the_hosts_loopback_and_are_answered() {
     service.set_read_timeout(Some(PATIENCE)).expect("set");
     let network = machine.open(wanted(1));
     let task = network.take().expect("it is made");
-    let host = network.host.expect("it has an address");
+    let host = network.host().expect("it has an address");
     let client = within(&task.namespace, || UdpSocket::bind("0.0.0.0:0")).expect("bound");
     client.set_read_timeout(Some(PATIENCE)).expect("set");
     client.send_to(b"a question", (host, 5353)).expect("sent");
@@ -193,12 +193,12 @@ fn without_host_access_no_address_leads_to_the_hosts_loopback() {
     let machine = Machine::new();
     serve(&machine.namespace, (Ipv4Addr::LOCALHOST, 5432));
     let with = machine.open(wanted(1));
-    let host = with.host.expect("it has an address");
+    let host = with.host().expect("it has an address");
     let task = with.take().expect("it is made");
     with.close(Leave::Standing);
     // The next server on that data directory, with the same bridge and a task that still runs.
     let without = machine.open(Wanted { host_access: false, ..wanted(1) });
-    assert_eq!(without.host, None);
+    assert_eq!(without.host(), None);
     assert_refused(&task, (host, 5432));
     assert_refused(&without.take().expect("it is made"), (host, 5432));
     without.close(Leave::Standing);
@@ -240,7 +240,7 @@ fn no_task_of_any_server_reaches_the_api_of_another() {
     serve(&machine.namespace, (Ipv4Addr::LOCALHOST, 9090));
     let one = machine.open(wanted(1));
     let task = one.take().expect("it is made");
-    let api = (one.host.expect("it has an address"), 9090);
+    let api = (one.host().expect("it has an address"), 9090);
     assert!(ask(&task, api).is_ok(), "nobody's API yet");
     let two = machine.open(Wanted { api_port: Some(9090), ..wanted(2) });
     assert_refused(&task, api);
@@ -286,7 +286,7 @@ fn an_address_is_not_given_again_while_anybody_has_it() {
 fn nothing_is_left_and_a_firewall_is_as_it_was() {
     let machine = Machine::new();
     within(&machine.namespace, || {
-        nft::load("table inet mine { chain input { type filter hook input priority 0; policy accept; ip saddr 192.0.2.9 drop; } }")
+        nft::load("add table inet mine\nadd chain inet mine input { type filter hook input priority 0; }\nadd rule inet mine input ip saddr 192.0.2.9 drop\n")
     })
     .expect("loaded");
     let before = machine.state();
@@ -305,7 +305,10 @@ fn nothing_is_left_and_a_firewall_is_as_it_was() {
 
 /// The kernel numbers rules on.
 fn without_handles(ruleset: &str) -> String {
-    ruleset.split("\"handle\"").map(|part| part.trim_start_matches(|c: char| !c.is_alphabetic())).collect()
+    ruleset
+        .split("\"handle\"")
+        .map(|part| part.trim_start_matches(|c: char| !c.is_alphabetic()))
+        .collect()
 }
 
 #[test]
@@ -313,11 +316,17 @@ fn servers_that_start_at_once_choose_different_addresses() {
     let machine = Machine::new();
     let hosts = thread::scope(|scope| {
         // All would choose the same first.
-        let threads: Vec<_> =
-            (0..4u64).map(|n| scope.spawn({ let machine = &machine; move || machine.open(wanted(n << 40)) })).collect();
+        let threads: Vec<_> = (0..4u64)
+            .map(|n| {
+                scope.spawn({
+                    let machine = &machine;
+                    move || machine.open(wanted(n << 40))
+                })
+            })
+            .collect();
         threads.into_iter().map(|thread| thread.join().expect("it opens")).collect::<Vec<_>>()
     });
-    let addresses: BTreeSet<_> = hosts.iter().map(|network| network.host).collect();
+    let addresses: BTreeSet<_> = hosts.iter().map(|network| network.host()).collect();
     assert_eq!(addresses.len(), 4);
     hosts.into_iter().for_each(|network| network.close(Leave::Nothing));
 }

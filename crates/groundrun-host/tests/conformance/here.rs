@@ -19,7 +19,7 @@ use testkit::conformance::{Place, Witness, attempt, bounded};
 use crate::place::HostPlace;
 
 /// A sentence about this backend, and its proof.
-type Scenario = (&'static str, fn(&mut HostPlace));
+pub(crate) type Scenario = (&'static str, fn(&mut HostPlace));
 
 pub(crate) const SCENARIOS: &[Scenario] = &[
     ("a cgroup that no monitor watches over is swept at the start", sweep),
@@ -39,7 +39,7 @@ fn run(place: &mut HostPlace, spec: &AttemptSpec) -> (Box<dyn Backend>, Ending) 
 }
 
 #[track_caller]
-fn assert_good(ending: &Ending) {
+pub(crate) fn assert_good(ending: &Ending) {
     match ending {
         Ending::Exited { exit: Exit::Code(0), cause: Cause::OnItsOwn, .. } => {}
         other => panic!("{other:?}"),

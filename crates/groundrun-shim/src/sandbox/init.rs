@@ -10,17 +10,13 @@ use std::{
 use rustix::{
     fs::{Mode, OFlags},
     io::Errno,
-    net::{AddressFamily, SocketFlags, SocketType},
 };
 
 use super::{
     Failure, Owner, Plan, Step, identity, inside, kernel, program, root,
     user::{self, User},
 };
-use crate::{
-    protocol::{Network, Process},
-    sys,
-};
+use crate::{protocol::Process, sys};
 
 /// Becomes the program, or says why not.
 pub(super) fn become_program(plan: &Plan<'_>) -> Result<Infallible, Failure> {
@@ -39,7 +35,6 @@ pub(super) fn become_program(plan: &Plan<'_>) -> Result<Infallible, Failure> {
     let users = plan.owner(user.uid, user.gid);
     let cwd = open_cwd(&container.process.cwd, own_root.as_fd(), users)?;
     name_host(&launch.hostname)?;
-    set_up_network(launch.network)?;
     plan.tools.oom_score.reset()?;
 
     root::enter(&own_root)?;
@@ -101,35 +96,6 @@ fn open_cwd(cwd: &str, root: BorrowedFd<'_>, owner: Owner) -> Result<OwnedFd, Fa
 
 fn name_host(name: &str) -> Result<(), Failure> {
     rustix::system::sethostname(name.as_bytes()).ours("set the host name")
-}
-
-/// Sysctls of a new network namespace: as in Docker, low ports and pings need no right there (and the container has none
-/// over this namespace, which is the machine's).
-const NETWORK_SYSCTLS: [(&str, &str); 2] = [
-    ("/proc/sys/net/ipv4/ip_unprivileged_port_start", "0"),
-    ("/proc/sys/net/ipv4/ping_group_range", "0 2147483647"),
-];
-
-fn set_up_network(network: Network) -> Result<(), Failure> {
-    match network {
-        Network::Host => Ok(()),
-        Network::None => {
-            let socket = rustix::net::socket_with(
-                AddressFamily::INET,
-                SocketType::DGRAM,
-                SocketFlags::CLOEXEC,
-                None,
-            )
-            .ours("make a socket")?;
-            sys::net::loopback_up(socket.as_fd()).ours("set the loopback up")?;
-            for (path, value) in NETWORK_SYSCTLS {
-                let file = rustix::fs::open(path, OFlags::WRONLY | OFlags::CLOEXEC, Mode::empty())
-                    .ours(format_args!("open {path}"))?;
-                rustix::io::write(file, value.as_bytes()).ours(format_args!("write {path}"))?;
-            }
-            Ok(())
-        }
-    }
 }
 
 fn connect_output(plan: &Plan<'_>, user: Owner) -> Result<(), Failure> {

@@ -20,7 +20,7 @@ use serde::{Deserialize, Serialize};
 use super::{Failure, Layers, Owner, Step, init};
 use crate::{
     clock::now,
-    protocol::{Container, Launch, Network, UnixNanos},
+    protocol::{Container, Launch, UnixNanos},
     seccomp::Instruction,
     sys::{self, clone::Birthplace},
 };
@@ -147,7 +147,7 @@ pub(crate) fn start(
         shim: own.as_fd(),
         report: theirs.as_fd(),
     };
-    let init = sys::clone::borrow_until_exec(namespaces(launch.network), birthplace, || {
+    let init = sys::clone::borrow_until_exec(NAMESPACES, birthplace, || {
         match init::become_program(&plan) {
             Ok(never) => never,
             Err(failure) => {
@@ -162,13 +162,9 @@ pub(crate) fn start(
     hear(&ours, init)
 }
 
-fn namespaces(network: Network) -> libc::c_int {
-    let own = libc::CLONE_NEWNS | libc::CLONE_NEWPID | libc::CLONE_NEWUTS | libc::CLONE_NEWIPC;
-    match network {
-        Network::Host => own,
-        Network::None => own | libc::CLONE_NEWNET,
-    }
-}
+/// The network is the shim's own, which entered it.
+const NAMESPACES: libc::c_int =
+    libc::CLONE_NEWNS | libc::CLONE_NEWPID | libc::CLONE_NEWUTS | libc::CLONE_NEWIPC;
 
 /// The init has executed or ended: reads what it said.
 fn hear(socket: &OwnedFd, init: OwnedFd) -> Result<Running, Failure> {

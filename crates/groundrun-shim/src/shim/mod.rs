@@ -11,6 +11,7 @@
 mod attempt;
 mod cgroups;
 mod monitor;
+mod network;
 mod patience;
 mod peers;
 
@@ -24,17 +25,19 @@ use peers::Peers;
 use crate::{
     clock::now,
     log::Writer,
-    protocol::{Cause, Container, End, Exit, ExitRecord, Launch, News},
+    protocol::{Cause, Container, End, Exit, ExitRecord, Given, Launch, News},
     sandbox::{self, Failure, Layers, Output, Step, Tools},
     sys,
 };
 
 /// Runs one attempt in this process, which was just forked for it, and ends the process.
-pub(crate) fn run(launch: Launch, tools: &Tools<'_>, server: OwnedFd) -> ! {
-    settle(tools, &server);
-    let mut peers = Peers::new(server);
+pub(crate) fn run(launch: Launch, tools: &Tools<'_>, server: OwnedFd, given: Option<Given>) -> ! {
+    settle(tools, &server, given.as_ref());
+    let (namespace, sockets) =
+        given.map_or((None, Vec::new()), |given| (Some(given.namespace), given.sockets));
+    let mut peers = Peers::new(server, sockets);
     match Attempt::begin(&launch.attempt_dir) {
-        Ok(Begin::First(attempt)) => live(launch, tools, &attempt, &mut peers),
+        Ok(Begin::First(attempt)) => live(launch, namespace, tools, &attempt, &mut peers),
         Ok(Begin::Already) => peers.tell(&News::AlreadyBegun),
         Err(failure) => peers.tell(&News::NotBegun { why: failure.why }),
     }
@@ -42,20 +45,33 @@ pub(crate) fn run(launch: Launch, tools: &Tools<'_>, server: OwnedFd) -> ! {
 }
 
 /// Becomes a process of its own: session, name, no descriptor but those it needs.
-fn settle(tools: &Tools<'_>, server: &OwnedFd) {
+fn settle(tools: &Tools<'_>, server: &OwnedFd, given: Option<&Given>) {
     sys::signals::for_shim();
     // Neither can fail in a way that matters: a forked child leads no group, and the name is for people.
     let _ = rustix::process::setsid();
     let _ = rustix::thread::set_name(c"groundrun-shim");
     let mut kept = vec![server.as_fd(), tools.user_namespace];
     kept.extend(tools.layers.iter().flat_map(Layers::descriptors));
+    kept.extend(
+        given
+            .iter()
+            .flat_map(|given| given.sockets.iter().chain([&given.namespace]))
+            .map(AsFd::as_fd),
+    );
     // Without close_range (Linux 5.9) nothing else here would work either.
     let _ = sys::fds::close_all_but(&kept);
 }
 
-fn live(mut launch: Launch, tools: &Tools<'_>, attempt: &Attempt, peers: &mut Peers) {
+fn live(
+    mut launch: Launch,
+    namespace: Option<OwnedFd>,
+    tools: &Tools<'_>,
+    attempt: &Attempt,
+    peers: &mut Peers,
+) {
+    let network = network::enter(launch.network, namespace);
     let made = match launch.containers.as_slice() {
-        [container] => Cgroups::make(&container.cgroups),
+        [container] => network.and_then(|()| Cgroups::make(&container.cgroups)),
         _ => Err(Failure::ours("an attempt of several containers cannot be started yet")),
     };
     let (record, cgroups) = match made {

@@ -1,20 +1,26 @@
 //! Those who listen to a shim: the server that launched it, and servers after that one's death.
 
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::{
+    io::IoSlice,
+    mem::MaybeUninit,
+    os::fd::{AsFd, BorrowedFd, OwnedFd},
+};
 
 use rustix::{
     io::Errno,
-    net::{RecvFlags, SendFlags, SocketFlags},
+    net::{RecvFlags, SendAncillaryBuffer, SendAncillaryMessage, SendFlags, SocketFlags},
 };
 
-use crate::protocol::{News, VERSION, Wish};
+use crate::protocol::{News, SOCKETS_MAX, VERSION, Wish};
 
 /// Open connections.
 #[derive(Debug)]
 pub(super) struct Peers {
     sockets: Vec<OwnedFd>,
-    /// What a later one is told first.
+    /// What a later one is told, after `Hello`.
     so_far: Vec<News>,
+    /// What each is handed with `Hello`.
+    handed: Vec<OwnedFd>,
 }
 
 /// Connections at once: one server, and a few people with tools. A further one is turned away.
@@ -22,9 +28,8 @@ const PEERS_MAX: usize = 16;
 
 impl Peers {
     /// The first is the server that launched.
-    pub(super) fn new(server: OwnedFd) -> Self {
-        let mut peers =
-            Self { sockets: Vec::new(), so_far: vec![News::Hello { version: VERSION }] };
+    pub(super) fn new(server: OwnedFd, handed: Vec<OwnedFd>) -> Self {
+        let mut peers = Self { sockets: Vec::new(), so_far: Vec::new(), handed };
         peers.add(server);
         peers
     }
@@ -50,7 +55,10 @@ impl Peers {
     }
 
     fn add(&mut self, socket: OwnedFd) {
-        if self.so_far.iter().all(|news| say(&socket, news)) {
+        let hello = News::Hello { version: VERSION };
+        if say_with(&socket, &hello, &self.handed)
+            && self.so_far.iter().all(|news| say(&socket, news))
+        {
             self.sockets.push(socket);
         }
     }
@@ -77,7 +85,17 @@ impl Peers {
 }
 
 fn say(socket: &OwnedFd, news: &News) -> bool {
-    postcard::to_allocvec(news).is_ok_and(|packet| {
-        rustix::net::send(socket, &packet, SendFlags::NOSIGNAL | SendFlags::DONTWAIT).is_ok()
-    })
+    say_with(socket, news, &[])
+}
+
+fn say_with(socket: &OwnedFd, news: &News, handed: &[OwnedFd]) -> bool {
+    let Ok(packet) = postcard::to_allocvec(news) else { return false };
+    let handed: Vec<BorrowedFd<'_>> = handed.iter().map(AsFd::as_fd).collect();
+    let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(SOCKETS_MAX))];
+    let mut control = SendAncillaryBuffer::new(&mut space);
+    if !handed.is_empty() && !control.push(SendAncillaryMessage::ScmRights(&handed)) {
+        return false;
+    }
+    let flags = SendFlags::NOSIGNAL | SendFlags::DONTWAIT;
+    rustix::net::sendmsg(socket, &[IoSlice::new(&packet)], &mut control, flags).is_ok()
 }

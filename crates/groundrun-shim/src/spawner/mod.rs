@@ -22,7 +22,11 @@ use rustix::{
     },
 };
 
-use crate::{connection::Connection, protocol::Launch, sys};
+use crate::{
+    connection::Connection,
+    protocol::{Given, Launch, SOCKETS_MAX},
+    sys,
+};
 
 /// What the spawner keeps ready, and its bounds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -137,11 +141,15 @@ impl SpawnerHandle {
 
     /// Hands a launch over and returns at once. What came of it is heard on the connection: first
     /// [`News::Hello`](crate::protocol::News::Hello). A connection that hangs up before `Ended`, `AlreadyBegun` or
-    /// `NotBegun` leaves the attempt's directory to be looked at.
+    /// `NotBegun` leaves the attempt's directory to be looked at. `given` is for a launch whose network it is.
     ///
     /// # Errors
     /// Nothing was begun.
-    pub fn launch(&self, launch: &Launch) -> Result<Connection, LaunchError> {
+    pub fn launch(
+        &self,
+        launch: &Launch,
+        given: Option<&Given>,
+    ) -> Result<Connection, LaunchError> {
         let kernel = |what| move |err: Errno| LaunchError::Kernel { what, err: err.into() };
         // A file, since argv and environment together can have two megabytes and a packet cannot.
         let bytes = postcard::to_allocvec(launch).map_err(LaunchError::Encode)?;
@@ -153,10 +161,16 @@ impl SpawnerHandle {
 
         let (ours, shims) = packet_pair()
             .map_err(|err| LaunchError::Kernel { what: "make a shim's socket", err })?;
-        let fds = [file.as_fd(), shims.as_fd()];
-        let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(2))];
+        let mut fds = vec![file.as_fd(), shims.as_fd()];
+        if let Some(Given { namespace, sockets }) = given {
+            fds.push(namespace.as_fd());
+            fds.extend(sockets.iter().map(AsFd::as_fd));
+        }
+        let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(DESCRIPTORS_MAX))];
         let mut control = SendAncillaryBuffer::new(&mut space);
-        control.push(SendAncillaryMessage::ScmRights(&fds));
+        if !control.push(SendAncillaryMessage::ScmRights(&fds)) {
+            return Err(kernel("hand over so many sockets")(Errno::INVAL));
+        }
         loop {
             let packet = [IoSlice::new(b"launch")];
             match rustix::net::sendmsg(&*self.socket, &packet, &mut control, SendFlags::NOSIGNAL) {
@@ -168,6 +182,9 @@ impl SpawnerHandle {
         }
     }
 }
+
+/// With one launch: the launch itself, the shim's socket, a namespace, and sockets of it.
+const DESCRIPTORS_MAX: usize = 3 + SOCKETS_MAX;
 
 /// A pair of sockets that keep packets apart and tell when the other is gone.
 pub(crate) fn packet_pair() -> io::Result<(OwnedFd, OwnedFd)> {

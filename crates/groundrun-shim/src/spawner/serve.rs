@@ -12,9 +12,9 @@ use rustix::{
     net::{RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, SendFlags},
 };
 
-use super::{SpawnerConfig, ready::Ready};
+use super::{DESCRIPTORS_MAX, SpawnerConfig, ready::Ready};
 use crate::{
-    protocol::{Launch, News, VERSION},
+    protocol::{Given, Launch, News, VERSION},
     sandbox::Failure,
     shim,
     sys::{self, process::Fork},
@@ -56,13 +56,15 @@ struct Order {
     launch_bytes: usize,
     /// The shim's end of its connection to the server.
     server: OwnedFd,
+    given: Option<Given>,
 }
 
 /// Forks the shim. What cannot be made ready is told as not begun, since nothing was.
-fn spawn(ready: &mut Ready, Order { launch, server, .. }: Order) {
+fn spawn(ready: &mut Ready, Order { launch, server, given, .. }: Order) {
     let forked = ready.tools_for(&launch).and_then(|tools| match sys::process::fork() {
         Ok(Fork::Child) => {
-            shim::run(launch, &tools, server.try_clone().unwrap_or_else(|_| sys::process::exit(1)))
+            let server = server.try_clone().unwrap_or_else(|_| sys::process::exit(1));
+            shim::run(launch, &tools, server, given)
         }
         Ok(Fork::Parent(_)) => Ok(()),
         Err(err) => Err(Failure::ours(format!("fork a shim: {err}"))),
@@ -76,7 +78,7 @@ fn spawn(ready: &mut Ready, Order { launch, server, .. }: Order) {
 /// The next order; `None` when the server is gone.
 fn take(socket: &OwnedFd) -> io::Result<Option<Order>> {
     let mut word = [0; 16];
-    let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(2))];
+    let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(DESCRIPTORS_MAX))];
     let mut control = RecvAncillaryBuffer::new(&mut space);
     let received = loop {
         let mut slices = [IoSliceMut::new(&mut word)];
@@ -96,8 +98,9 @@ fn take(socket: &OwnedFd) -> io::Result<Option<Order>> {
     let (Some(file), Some(server)) = (fds.next(), fds.next()) else {
         return Err(io::ErrorKind::InvalidData.into());
     };
+    let given = fds.next().map(|namespace| Given { namespace, sockets: fds.collect() });
     let (launch, launch_bytes) = read_launch(file)?;
-    Ok(Some(Order { launch, launch_bytes, server }))
+    Ok(Some(Order { launch, launch_bytes, server, given }))
 }
 
 fn read_launch(file: OwnedFd) -> io::Result<(Launch, usize)> {

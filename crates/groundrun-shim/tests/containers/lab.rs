@@ -150,12 +150,12 @@ impl Lab {
 
     /// Hands it over and hears nothing yet.
     pub(crate) fn start_unheard(&self, launch: &Launch) -> Attempt {
-        let connection = self.spawner.launch(launch).expect("the spawner takes a launch");
+        let connection = self.spawner.launch(launch, None).expect("the spawner takes a launch");
         Attempt { directory: launch.attempt_dir.clone(), connection }
     }
 
     pub(crate) fn start_with(&self, spawner: &SpawnerHandle, launch: &Launch) -> Attempt {
-        let connection = spawner.launch(launch).expect("the spawner takes a launch");
+        let connection = spawner.launch(launch, None).expect("the spawner takes a launch");
         let attempt = Attempt { directory: launch.attempt_dir.clone(), connection };
         assert!(matches!(attempt.next(), Some(News::Hello { version: 2 })));
         attempt

@@ -1,0 +1,171 @@
+//! What this backend promises about private networks. What they let through is tested beside their code.
+
+use std::{
+    fs,
+    net::{SocketAddr, TcpListener, UdpSocket},
+    process::Command,
+    sync::{Arc, Mutex},
+    time::Duration,
+};
+
+use groundrun_core::{
+    id::AttemptId,
+    port::{Action, Backend},
+    record::Ending,
+};
+use groundrun_host::{
+    HostConfig, Network, PrivateNetwork,
+    network::{TaskServices, TaskSockets},
+};
+use testkit::conformance::{Place, Witness, attempt, bounded};
+
+use crate::{
+    here::{Scenario, assert_good},
+    place::HostPlace,
+};
+
+pub(crate) const SCENARIOS: &[Scenario] = &[
+    ("in a private network there are a loopback and one way out", links),
+    ("the services have a task's sockets from its start to its end", attended),
+    ("a restarted server has the sockets of a task that still runs", adopted),
+    ("a killed task leaves no link and no table", killed),
+];
+
+/// Who attends to which task, in order.
+static SEEN: Mutex<Vec<Seen>> = Mutex::new(Vec::new());
+
+struct Recorder;
+
+enum Seen {
+    Attended(AttemptId, TaskSockets),
+    Left(AttemptId),
+}
+
+impl TaskServices for Recorder {
+    fn attend(&self, id: AttemptId, sockets: TaskSockets) {
+        SEEN.lock().expect("nobody panicked").push(Seen::Attended(id, sockets));
+    }
+
+    fn leave(&self, id: AttemptId) {
+        let mut seen = SEEN.lock().expect("nobody panicked");
+        // A server closes them.
+        seen.retain(|one| !matches!(one, Seen::Attended(known, _) if *known == id));
+        seen.push(Seen::Left(id));
+    }
+}
+
+fn private(config: &mut HostConfig) {
+    config.network = Network::Private(PrivateNetwork {
+        host_access: true,
+        api_port: None,
+        services: Arc::new(Recorder),
+    });
+}
+
+/// The sockets that the services have of a task.
+fn sockets_of(id: AttemptId) -> TaskSockets {
+    bounded(|| {
+        let mut seen = SEEN.lock().expect("nobody panicked");
+        let at =
+            seen.iter().position(|one| matches!(one, Seen::Attended(known, _) if *known == id));
+        match at.map(|at| seen.remove(at)) {
+            Some(Seen::Attended(_, sockets)) => Ok(sockets),
+            _ => Err("nobody attends to it"),
+        }
+    })
+}
+
+fn is_left(id: AttemptId) -> bool {
+    let seen = SEEN.lock().expect("nobody panicked");
+    seen.iter().any(|one| matches!(one, Seen::Left(known) if *known == id))
+}
+
+/// The devices that `/proc/net/dev` names.
+fn devices(table: &str) -> Vec<&str> {
+    table.lines().filter_map(|line| Some(line.split_once(':')?.0.trim())).collect()
+}
+
+fn tables() -> String {
+    let output = Command::new("nft").args(["list", "tables"]).output().expect("nft runs");
+    String::from_utf8_lossy(&output.stdout).into_owned()
+}
+
+/// Drops the backend, and fails when it leaves a link or a table.
+fn assert_nothing_left(place: &mut HostPlace, id: AttemptId, backend: Box<dyn Backend>) {
+    backend.apply(Action::Forget(id));
+    bounded(|| match place.leftovers(id.execution) {
+        left if left.is_empty() => Ok(()),
+        left => Err(left),
+    });
+    drop(backend);
+    let table = fs::read_to_string("/proc/self/net/dev").expect("it is read");
+    assert_eq!(devices(&table), ["lo"]);
+    assert_eq!(tables(), "");
+}
+
+fn links(place: &mut HostPlace) {
+    place.configure = private;
+    let spec = attempt(place, &["cat", "/proc/net/dev"]);
+    let witness = Witness::new();
+    let backend = place.open(Arc::clone(&witness) as _);
+    assert!(tables().starts_with("table inet groundrun-"));
+    backend.apply(Action::Start(Box::new(spec.clone())));
+    assert_good(&witness.ended(spec.id));
+    assert_eq!(devices(&place.lines(spec.id).join("\n")), ["lo", "eth0"]);
+    assert_nothing_left(place, spec.id, backend);
+}
+
+fn assert_bound(sockets: TaskSockets) {
+    let at = |port: u16| SocketAddr::from(([169, 254, 169, 254], port));
+    let metadata = TcpListener::from(sockets.metadata);
+    assert_eq!(metadata.local_addr().expect("it is bound"), at(80));
+    assert_eq!(UdpSocket::from(sockets.dns_udp).local_addr().expect("it is bound"), at(53));
+    assert_eq!(TcpListener::from(sockets.dns_tcp).local_addr().expect("it is bound"), at(53));
+}
+
+fn attended(place: &mut HostPlace) {
+    place.configure = private;
+    let spec = attempt(place, &["sleep", "300"]);
+    let witness = Witness::new();
+    let backend = place.open(Arc::clone(&witness) as _);
+    backend.apply(Action::Start(Box::new(spec.clone())));
+    witness.started(spec.id);
+    assert_bound(sockets_of(spec.id));
+    assert!(!is_left(spec.id));
+    backend.apply(Action::Stop { id: spec.id, grace: Duration::ZERO });
+    let _: Ending = witness.ended(spec.id);
+    assert!(is_left(spec.id));
+    assert_nothing_left(place, spec.id, backend);
+}
+
+fn adopted(place: &mut HostPlace) {
+    place.configure = private;
+    let spec = attempt(place, &["sleep", "300"]);
+    let witness = Witness::new();
+    let backend = place.open(Arc::clone(&witness) as _);
+    backend.apply(Action::Start(Box::new(spec.clone())));
+    witness.started(spec.id);
+    drop(sockets_of(spec.id));
+    drop(backend);
+    let witness = Witness::new();
+    let backend = place.open(Arc::clone(&witness) as _);
+    backend.apply(Action::Adopt(spec.id));
+    witness.started(spec.id);
+    assert_bound(sockets_of(spec.id));
+    backend.apply(Action::Stop { id: spec.id, grace: Duration::ZERO });
+    let _: Ending = witness.ended(spec.id);
+    assert_nothing_left(place, spec.id, backend);
+}
+
+fn killed(place: &mut HostPlace) {
+    place.configure = private;
+    let spec = attempt(place, &["sleep", "300"]);
+    let witness = Witness::new();
+    let backend = place.open(Arc::clone(&witness) as _);
+    backend.apply(Action::Start(Box::new(spec.clone())));
+    witness.started(spec.id);
+    place.kill_monitor(spec.id);
+    assert!(matches!(witness.ended(spec.id), Ending::Lost { .. }));
+    assert!(is_left(spec.id));
+    assert_nothing_left(place, spec.id, backend);
+}
