@@ -60,15 +60,20 @@ fn order(execution: &Execution, names: &BTreeSet<String>) -> Result<Dependencies
     Ok(order)
 }
 
+/// By which everything but the spec calls a container.
+pub(crate) fn name(container: &v1::Container) -> String {
+    let name = container.name.clone().filter(|name| !name.is_empty());
+    name.unwrap_or_else(|| UNNAMED.to_owned())
+}
+
 fn container((index, container): (usize, &v1::Container)) -> Result<ContainerSpec, TemplateFault> {
     let path = |field: &str| format!("spec.template.spec.containers[{index}].{field}");
     let limit = |name: &str| {
         let limits = &container.resources.as_ref()?.limits;
         limits.get(name).map(String::as_str)
     };
-    let name = container.name.clone().filter(|name| !name.is_empty());
     Ok(ContainerSpec {
-        name: name.unwrap_or_else(|| UNNAMED.to_owned()),
+        name: name(container),
         image: container.image.clone().ok_or_else(|| fault(path("image"), "is missing"))?,
         command: container.command.clone(),
         args: container.args.clone(),

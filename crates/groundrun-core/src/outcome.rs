@@ -26,6 +26,10 @@ pub const CONTAINER_MISSING: &str = "ContainerMissing";
 /// Reason of a job or an execution whose image may not be read.
 pub const CONTAINER_PERMISSION_DENIED: &str = "ContainerPermissionDenied";
 
+/// As Cloud Run says it of a service's container.
+const PROBE_FAILED: &str =
+    "The user-provided container failed the configured startup probe checks.";
+
 /// `lastAttemptResult` of a task, in parts (fact: semantics 4.4).
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct AttemptStatus {
@@ -42,18 +46,21 @@ pub struct AttemptStatus {
 /// What an attempt's ending says in the API.
 #[must_use]
 pub fn attempt_status(ending: &Ending) -> AttemptStatus {
-    let (exit, cause, note) = match ending {
-        Ending::Exited { exit, cause, message, .. } => (exit, cause, message.as_deref()),
-        Ending::ProbeFailed { container, why } => {
-            let text = format!("Container {container:?} failed its startup probe: {why}");
-            return told(code::ABORTED, text);
+    let (exit, cause, note, container) = match ending {
+        Ending::Exited { exit, cause, message, container, .. } => {
+            (exit, cause, message.as_deref(), container)
         }
-        Ending::StartFailed { whose: Fault::Theirs, why, .. } => {
-            return told(code::ABORTED, format!("Application failed to start: {why}"));
+        Ending::ProbeFailed { container, why } => {
+            return told(code::ABORTED, format!("{PROBE_FAILED} Container: {container}. {why}"));
+        }
+        Ending::StartFailed { whose: Fault::Theirs, why, container } => {
+            let text = named("Application failed to start:".to_owned(), container);
+            return told(code::ABORTED, format!("{text} {why}"));
         }
         // Google's text first, then what the owner of this machine can act on.
-        Ending::StartFailed { whose: Fault::Ours, why, .. } => {
-            return told(code::INTERNAL, format!("Internal error running task. {why}"));
+        Ending::StartFailed { whose: Fault::Ours, why, container } => {
+            let text = named("Internal error running task.".to_owned(), container);
+            return told(code::INTERNAL, format!("{text} {why}"));
         }
         Ending::Lost { .. } => return told(code::INTERNAL, "Internal error running task.".into()),
     };
@@ -73,6 +80,7 @@ pub fn attempt_status(ending: &Ending) -> AttemptStatus {
             (code::RESOURCE_EXHAUSTED, "The configured memory limit was reached.".into())
         }
     };
+    let text = named(text, container);
     let message = match note.map(str::trim).filter(|note| !note.is_empty()) {
         Some(note) => format!("{text} {note}"),
         None => text,
@@ -84,6 +92,14 @@ pub fn attempt_status(ending: &Ending) -> AttemptStatus {
         _ => (None, None),
     };
     AttemptStatus { code, message, exit_code, term_signal }
+}
+
+/// Google's text, and of several containers the one that is meant: an addition of ours, as no sample of Google's has several.
+fn named(text: String, container: &Option<String>) -> String {
+    match container {
+        Some(name) => format!("{text} Container: {name}."),
+        None => text,
+    }
 }
 
 fn told(code: i32, message: String) -> AttemptStatus {
@@ -252,6 +268,43 @@ mod tests {
         assert_eq!(
             attempt_status(&ending).message,
             "The container exited with an error. disk quota"
+        );
+    }
+
+    #[test]
+    fn of_several_containers_the_one_that_ended_the_attempt_is_named() {
+        let ending = Ending::Exited {
+            exit: Exit::Code(3),
+            cause: Cause::OnItsOwn,
+            memory_peak: None,
+            message: Some("no such table".into()),
+            container: Some("main".into()),
+        };
+        let failure = task_failure("e", 0, &ending);
+        assert_eq!(failure.reason.as_deref(), Some(NON_ZERO_EXIT_CODE));
+        assert_eq!(
+            failure.message,
+            "Task e-task0 failed with exit code: 3 and message: The container exited with an error. \
+             Container: main. no such table"
+        );
+        let ending = Ending::ProbeFailed { container: "db".into(), why: "refused".into() };
+        let failure = task_failure("e", 0, &ending);
+        assert_eq!(failure.reason, None);
+        assert_eq!(
+            failure.message,
+            "Task e-task0 failed with exit code: 0 and message: The user-provided container failed the configured \
+             startup probe checks. Container: db. refused"
+        );
+        assert_eq!(settled(&ending, Retries::Left, Wish::GoOn), Settled::Retry);
+        assert_eq!(settled(&ending, Retries::Exhausted, Wish::GoOn), Settled::Failed);
+        let ending = Ending::StartFailed {
+            whose: Fault::Theirs,
+            why: "no such program".into(),
+            container: Some("db".into()),
+        };
+        assert_eq!(
+            attempt_status(&ending).message,
+            "Application failed to start: Container: db. no such program"
         );
     }
 

@@ -88,6 +88,7 @@ impl TaskTemplate {
     /// All that a start of `id` needs; `digests` has one per container.
     #[must_use]
     pub fn attempt(&self, id: AttemptId, digests: &[String]) -> AttemptSpec {
+        assert_eq!(digests.len(), self.containers.len(), "an import has a digest for each");
         let containers = self.containers.iter().zip(digests).map(|(container, digest)| {
             let mut container = container.clone();
             container.image.clone_from(digest);

@@ -4,6 +4,7 @@ use groundrun_core::{
     log::Stream,
     outcome,
     record::{Attempt, Ending, Execution, ImagesState},
+    render,
 };
 use groundrun_image::Progress as Import;
 use jiff::Timestamp;
@@ -43,7 +44,9 @@ impl Show {
         now: Timestamp,
     ) -> Result<(), Stop> {
         let mut text = String::new();
+        let names = names(&look.execution);
         for (id, line) in &look.lines {
+            let container = names.get(line.container).map_or("", String::as_str);
             if self.json {
                 let stream = match line.stream {
                     Stream::Stdout => "stdout",
@@ -52,11 +55,14 @@ impl Show {
                 };
                 let event = json!({
                     "event": "log", "time": format!("{:.6}", line.at), "task": id.task, "attempt": id.attempt,
-                    "stream": stream, "text": line.text,
+                    "container": container, "stream": stream, "text": line.text,
                 });
                 text.push_str(&format!("{event}\n"));
             } else {
-                text.push_str(&format!("{}.{} | {}\n", id.task, id.attempt, line.text));
+                // The monitor's notes are of the attempt.
+                let several = names.len() > 1 && line.stream != Stream::Note;
+                let name = if several { format!(" {container}") } else { String::new() };
+                text.push_str(&format!("{}.{}{name} | {}\n", id.task, id.attempt, line.text));
             }
         }
         for attempt in &look.ended {
@@ -118,6 +124,12 @@ impl Show {
         );
         Ok(())
     }
+}
+
+/// Of the containers of a task.
+fn names(execution: &Execution) -> Vec<String> {
+    let task = execution.spec.template.as_ref().and_then(|template| template.spec.as_ref());
+    task.map(|task| render::container_names(task).collect()).unwrap_or_default()
 }
 
 /// Where it stands, and what it waits for.

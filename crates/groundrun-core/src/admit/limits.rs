@@ -31,7 +31,7 @@ fn total(containers: &[Container]) -> Limits {
 }
 
 /// The limits of a container of an admitted task. A quantity that admission would refuse counts as nothing.
-fn container_limits(container: &Container) -> Limits {
+pub(crate) fn container_limits(container: &Container) -> Limits {
     let limit = |key: &str| container.resources.as_ref().and_then(|all| all.limits.get(key));
     Limits {
         cpu_millis: limit("cpu").and_then(|text| quantity::millis(text)).unwrap_or(0),

@@ -25,7 +25,7 @@ mod volume;
 pub(crate) use dependencies::{Dependencies, dependencies, has_cycle};
 pub use fields::{FIELDS, FieldRule, Standing};
 pub use job::{AdmittedJob, job};
-pub(crate) use limits::task_limits;
+pub(crate) use limits::{container_limits, task_limits};
 pub use name::{Suffix, execution_name};
 pub use quota::{JOBS_PER_REGION, RUNNING_EXECUTIONS_PER_REGION, room_for_execution, room_for_job};
 pub use replacement::{Replacement, replacement};

@@ -5,7 +5,8 @@ use groundrun_api::v1;
 use jiff::Timestamp;
 
 use crate::{
-    admit::task_limits,
+    admit::{container_limits, task_limits},
+    containers,
     record::{Attempt, Cause, Ending, Exit},
 };
 
@@ -43,6 +44,8 @@ pub struct LogLine {
     pub at: Timestamp,
     /// How bad.
     pub severity: Severity,
+    /// Of which container: label `container_name`.
+    pub container: String,
     /// `textPayload`.
     pub text: String,
 }
@@ -52,11 +55,13 @@ pub struct LogLine {
 pub fn system_log(attempt: &Attempt, spec: &v1::TaskSpec) -> Vec<LogLine> {
     let Some((at, ending)) = &attempt.ended else { return Vec::new() };
     let lines = match ending {
-        Ending::Exited { exit, cause, memory_peak, .. } => {
+        Ending::Exited { exit, cause, memory_peak, container, .. } => {
             let limit_reached = match cause {
                 Cause::OnItsOwn | Cause::Asked => None,
                 Cause::Deadline => Some(timeout_reached(spec)),
-                Cause::OutOfMemory => Some(memory_exceeded(spec, *memory_peak)),
+                Cause::OutOfMemory => {
+                    Some(memory_exceeded(spec, container.as_deref(), *memory_peak))
+                }
             };
             limit_reached
                 .map(|text| (Severity::Error, text))
@@ -68,15 +73,56 @@ pub fn system_log(attempt: &Attempt, spec: &v1::TaskSpec) -> Vec<LogLine> {
             vec![(Severity::Error, format!("Container could not be started: {why}"))]
         }
         Ending::ProbeFailed { container, why } => {
-            vec![(Severity::Error, probe_failed(container, why))]
+            vec![(Severity::Error, probe_failed(spec, container, why))]
         }
         Ending::Lost { why } => vec![(Severity::Error, format!("Container was lost: {why}"))],
     };
-    lines.into_iter().map(|(severity, text)| LogLine { at: *at, severity, text }).collect()
+    let container = container_of(ending).map_or_else(|| first_name(spec), str::to_owned);
+    let line = |(severity, text)| LogLine { at: *at, severity, container: container.clone(), text };
+    lines.into_iter().map(line).collect()
 }
 
-fn probe_failed(container: &str, why: &str) -> String {
-    format!("Container {container:?} failed its startup probe: {why}")
+/// Which container an attempt of several ended by.
+fn container_of(ending: &Ending) -> Option<&str> {
+    match ending {
+        Ending::Exited { container, .. } | Ending::StartFailed { container, .. } => {
+            container.as_deref()
+        }
+        Ending::ProbeFailed { container, .. } => Some(container),
+        Ending::Lost { .. } => None,
+    }
+}
+
+/// The names of a task's containers as logs have them, in the order of the spec.
+pub fn container_names(spec: &v1::TaskSpec) -> impl Iterator<Item = String> {
+    spec.containers.iter().map(containers::name)
+}
+
+fn first_name(spec: &v1::TaskSpec) -> String {
+    container_names(spec).next().unwrap_or_default()
+}
+
+/// As Cloud Run's log has it (observed of services), and then what was seen here.
+fn probe_failed(spec: &v1::TaskSpec, name: &str, why: &str) -> String {
+    let container = spec.containers.iter().find(|one| containers::name(one) == name);
+    let probe = container.and_then(|one| one.startup_probe.clone()).unwrap_or_default();
+    let count = probe.failure_threshold.unwrap_or_default();
+    let times = if count == 1 { "time" } else { "times" };
+    let (kind, port, path) = match probe {
+        v1::Probe { http_get: Some(action), .. } => {
+            let path = action.path.map(|path| format!(" path {path:?}"));
+            ("HTTP", action.port, path.unwrap_or_default())
+        }
+        v1::Probe { grpc: Some(action), .. } => ("GRPC", action.port, String::new()),
+        v1::Probe { tcp_socket, .. } => {
+            ("TCP", tcp_socket.and_then(|action| action.port), String::new())
+        }
+    };
+    let port = port.unwrap_or_default();
+    format!(
+        "STARTUP {kind} probe failed {count} {times} consecutively for container {name:?} on port {port}{path}. \
+         The instance was not started.\n{why}"
+    )
 }
 
 fn called_exit(exit: Exit) -> (Severity, String) {
@@ -97,9 +143,11 @@ fn timeout_reached(spec: &v1::TaskSpec) -> String {
     )
 }
 
-/// The kernel stops a container at its limit, so the peak is seldom above it: then the limit is what was used.
-fn memory_exceeded(spec: &v1::TaskSpec, peak: Option<u64>) -> String {
-    let limit = task_limits(spec).memory_bytes;
+/// The kernel stops a container at its limit, so the peak is seldom above it: then the limit is what was used. A
+/// container of several has a limit of its own.
+fn memory_exceeded(spec: &v1::TaskSpec, container: Option<&str>, peak: Option<u64>) -> String {
+    let own = spec.containers.iter().find(|one| Some(containers::name(one).as_str()) == container);
+    let limit = own.map_or_else(|| task_limits(spec), container_limits).memory_bytes;
     let used = peak.unwrap_or(limit).max(limit).div_ceil(MIB);
     format!(
         "Memory limit of {} MiB exceeded with {used} MiB used. \

@@ -1,6 +1,6 @@
 //! The form of a line as a log entry (fact: semantics 5.4, gcloud-wire E.1).
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, sync::Arc};
 
 use groundrun_api::{
     logging::{LogEntry, MonitoredResource, Severity},
@@ -21,22 +21,27 @@ use super::{
 /// A line of either kind, before it has its form.
 #[derive(Clone, Debug)]
 pub(super) enum Line {
-    /// What the task wrote.
-    Task(LogLine),
+    /// What the container of that name wrote.
+    Task(LogLine, Arc<str>),
     /// What the service says about it.
     System(render::LogLine),
 }
 
 /// The entry of `line` at `position`.
 pub(super) fn entry(source: &Source, position: Position, line: Line) -> LogEntry {
-    let (log, parts) = match line {
-        Line::Task(LogLine { stream: Stream::Stdout, text, .. }) => ("stdout", parts(&text)),
-        Line::Task(LogLine { stream: Stream::Stderr, text, .. }) => ("stderr", parts(&text)),
-        // In stderr, since gcloud shows no other log: what was dropped must be visible.
-        Line::Task(LogLine { stream: Stream::Note, text, .. }) => {
-            ("stderr", said(Severity::Warning, text))
+    let (log, container, parts) = match line {
+        Line::Task(LogLine { stream, text, .. }, container) => {
+            let (log, parts) = match stream {
+                Stream::Stdout => ("stdout", parts(&text)),
+                Stream::Stderr => ("stderr", parts(&text)),
+                // In stderr, since gcloud shows no other log: what was dropped must be visible.
+                Stream::Note => ("stderr", said(Severity::Warning, text)),
+            };
+            (log, container.to_string(), parts)
         }
-        Line::System(line) => ("varlog%2Fsystem", said(severity(line.severity), line.text)),
+        Line::System(line) => {
+            ("varlog%2Fsystem", line.container, said(severity(line.severity), line.text))
+        }
     };
     let Parts { text, json, severity, labels, members } = parts;
     let Position { at, execution, task, attempt, sequence } = position;
@@ -46,7 +51,7 @@ pub(super) fn entry(source: &Source, position: Position, line: Line) -> LogEntry
         ("task_attempt", attempt.to_string()),
     ];
     let own = own.map(|(key, value)| (format!("run.googleapis.com/{key}"), value));
-    // What tells one container from all others: long hexadecimal digits, as Google's.
+    // What tells one attempt from all others, whatever its containers: long hexadecimal digits, as Google's.
     let instance = AttemptId { execution: ExecutionUid(execution), task, attempt }.instance();
     LogEntry {
         insert_id: format!("{}-{task}-{attempt}-{sequence}", execution.simple()),
@@ -58,7 +63,7 @@ pub(super) fn entry(source: &Source, position: Position, line: Line) -> LogEntry
         labels: labels
             .into_iter()
             .chain(own)
-            .chain([("instanceId".to_owned(), instance)])
+            .chain([("container_name".to_owned(), container), ("instanceId".to_owned(), instance)])
             .collect(),
         text_payload: Some(text),
         json_payload: json,

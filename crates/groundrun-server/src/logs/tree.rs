@@ -71,17 +71,27 @@ impl Records {
         Ok(spans.into_iter().filter(meets).map(branch).collect())
     }
 
-    fn written(&self, of: &Arc<Source>, id: AttemptId) -> Outcome<Log<Found, Refusal>> {
+    fn written(
+        &self,
+        of: &Arc<Source>,
+        spec: &v1::ExecutionSpec,
+        id: AttemptId,
+    ) -> Outcome<Log<Found, Refusal>> {
         let failed = move |error: std::io::Error| {
             tracing::error!(%id, %error, "a log cannot be read");
             Refusal(ApiError::internal(format_args!("reading the log of attempt {id}: {error}")))
         };
         let lines = reading::lines(&self.logs, id, self.span, self.order).map_err(failed)?;
         let of = Arc::clone(of);
+        let names: Vec<Arc<str>> =
+            task(spec).map(render::container_names).into_iter().flatten().map(Arc::from).collect();
+        let nobody: Arc<str> = Arc::from("");
         Ok(Box::new(lines.map(move |line| {
             let line = line.map_err(failed)?;
             let position = Position::of(id, line.at, line.sequence);
-            Ok((position, (Arc::clone(&of), Line::Task(line))))
+            let name = names.get(line.container).unwrap_or(&nobody);
+            let line = Line::Task(line, Arc::clone(name));
+            Ok((position, (Arc::clone(&of), line)))
         })))
     }
 
@@ -94,9 +104,8 @@ impl Records {
     ) -> Outcome<Log<Found, Refusal>> {
         let attempts =
             self.store.read(|view| Outcome::Ok(view.attempts_of_task(id.execution, id.task)?))?;
-        let task = spec.template.as_ref().and_then(|template| template.spec.as_ref());
         let attempt = attempts.iter().find(|attempt| attempt.id == id);
-        let said = attempt.zip(task).map(|(attempt, task)| render::system_log(attempt, task));
+        let said = attempt.zip(task(spec)).map(|(attempt, task)| render::system_log(attempt, task));
         let said = said.unwrap_or_default();
         let first = u64::MAX - said.len() as u64;
         let mut lines: Vec<_> = (first..)
@@ -122,11 +131,15 @@ impl Tree for Records {
         match branch {
             Branch::Execution(of) => Ok(Opened { branches: self.attempts(&of)?, logs: Vec::new() }),
             Branch::Attempt { of, spec, id } => {
-                let logs = vec![self.written(&of, id)?, self.said(&of, &spec, id)?];
+                let logs = vec![self.written(&of, &spec, id)?, self.said(&of, &spec, id)?];
                 Ok(Opened { branches: Vec::new(), logs })
             }
         }
     }
+}
+
+fn task(spec: &v1::ExecutionSpec) -> Option<&v1::TaskSpec> {
+    spec.template.as_ref().and_then(|template| template.spec.as_ref())
 }
 
 fn span(attempt: &Attempt) -> (Timestamp, Timestamp) {

@@ -1,6 +1,6 @@
 //! What `status.logUri` leads to: the newest lines that its filter selects, as plain text, in order of time.
 
-use std::{fmt::Write, sync::Arc};
+use std::{collections::BTreeSet, fmt::Write, sync::Arc};
 
 use axum::{
     extract::State,
@@ -44,24 +44,32 @@ fn text(page: &ListLogEntriesResponse) -> String {
     if page.entries.is_empty() {
         text.push_str("(no lines yet)\n");
     }
+    let names: BTreeSet<&str> = page.entries.iter().map(container).collect();
     for entry in page.entries.iter().rev() {
-        line(&mut text, entry);
+        let container = if names.len() > 1 { container(entry) } else { "" };
+        line(&mut text, entry, container);
     }
     text
 }
 
-/// `2026-11-24T07:46:48.123456Z j1-x7p2q 3.0 the text`: time, execution, task and attempt, text.
-fn line(text: &mut String, entry: &LogEntry) {
+fn container(entry: &LogEntry) -> &str {
+    entry.labels.get("container_name").map_or("", String::as_str)
+}
+
+/// `2026-11-24T07:46:48.123456Z j1-x7p2q 3.0 the text`: time, execution, task and attempt, of several containers the
+/// name, text.
+fn line(text: &mut String, entry: &LogEntry, container: &str) {
     let label = |name: &str| {
         entry.labels.get(&format!("run.googleapis.com/{name}")).map_or("", String::as_str)
     };
     let time = entry.timestamp.map(|time| time.to_string()).unwrap_or_default();
     writeln!(
         text,
-        "{time} {} {}.{} {}",
+        "{time} {} {}.{} {}{}",
         label("execution_name"),
         label("task_index"),
         label("task_attempt"),
+        if container.is_empty() { String::new() } else { format!("{container} ") },
         entry.text_payload.as_deref().unwrap_or_default()
     )
     .expect("writing to a string succeeds");

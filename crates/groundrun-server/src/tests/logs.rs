@@ -6,6 +6,7 @@ use axum::http::StatusCode;
 use groundrun_core::{
     id::AttemptId,
     log::{LogLine, Stream},
+    record::{Cause, Ending, Exit},
 };
 use serde_json::{Value, json};
 
@@ -104,6 +105,7 @@ async fn a_job_has_the_entries_that_gcloud_reads() {
         "n": 1
       },
       "labels": {
+        "container_name": "worker",
         "instanceId": "3853f679a7cc442ba77888edfdf1c56e0000000100000000",
         "run.googleapis.com/execution_name": "j1-zvwxr",
         "run.googleapis.com/task_attempt": "0",
@@ -124,6 +126,43 @@ async fn a_job_has_the_entries_that_gcloud_reads() {
       "timestamp": "2026-11-24T08:00:02.000000Z"
     }
     "#);
+}
+
+#[tokio::test]
+async fn of_several_containers_each_line_names_its_own() {
+    let fixture = Fixture::new();
+    let mut document = job("pair");
+    document["spec"]["template"]["spec"]["template"]["spec"]["containers"] = json!([
+        {"image": "builtin.groundrun/job", "name": "main"},
+        {"image": "builtin.groundrun/job", "name": "db"},
+    ]);
+    fixture.post(JOBS, document).await.ok();
+    let name = fixture.run("pair").await;
+    let ending = Ending::Exited {
+        exit: Exit::Code(3),
+        cause: Cause::OnItsOwn,
+        memory_peak: None,
+        message: None,
+        container: Some("db".to_owned()),
+    };
+    let attempt = fixture.attempt(&name, 0, 1, Some((4, ending)));
+    for (sequence, container, text) in [(0, 0, "asks"), (1, 1, "answers")] {
+        let at = time(2);
+        let text = text.to_owned();
+        let line = LogLine { at, stream: Stream::Stdout, container, text, sequence };
+        fixture.logs.write(attempt, line);
+    }
+    for (container, expected) in
+        [("main", vec!["asks"]), ("db", vec!["answers", "Container called exit(3)."])]
+    {
+        let filter = format!("labels.container_name={container}");
+        assert_eq!(texts(&fixture.entries(&filter, "timestamp asc").await), expected);
+    }
+    let execution = fixture.get(&format!("{EXECUTIONS}/{name}")).await.ok();
+    let link = execution["status"]["logUri"].as_str().expect("a link");
+    let path = link.find("/logs/viewer").map(|at| &link[at..]).expect("a path");
+    let text = String::from_utf8(fixture.get(path).await.bytes.to_vec()).expect("text");
+    assert!(text.contains("0.0 main asks\n") && text.contains("0.0 db answers\n"), "{text}");
 }
 
 #[tokio::test]

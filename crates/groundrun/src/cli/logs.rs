@@ -15,6 +15,9 @@ use crate::client::Client;
 /// Between two looks while following.
 const LOOK_EVERY: Duration = Duration::from_millis(300);
 
+/// The server's name of a container that is alone and has none.
+const UNNAMED: &str = "worker";
+
 /// Entries per page: the most that Cloud Logging gives.
 const PAGE: usize = 1000;
 
@@ -28,6 +31,9 @@ pub(crate) struct LogsArgs {
     /// Only this task.
     #[arg(long, value_name = "INDEX")]
     task: Option<u32>,
+    /// Only this container.
+    #[arg(long, value_name = "NAME")]
+    container: Option<String>,
     /// Go on as lines come, until the execution completes.
     #[arg(long, short)]
     follow: bool,
@@ -122,6 +128,9 @@ async fn read(
     if let Some(task) = args.task {
         filter.push_str(&format!(" AND labels.\"run.googleapis.com/task_index\"=\"{task}\""));
     }
+    if let Some(name) = &args.container {
+        filter.push_str(&format!(" AND labels.container_name=\"{name}\""));
+    }
     if let Some(since) = since {
         filter.push_str(&format!(" AND timestamp>=\"{since}\""));
     }
@@ -156,15 +165,19 @@ fn show(entries: &[Value], output: OutputArgs) -> Result<(), Stop> {
     print(&lines)
 }
 
-/// `2026-11-24 07:46:48 3.0 the text`: time, task and attempt, text.
+/// `2026-11-24 07:46:48 3.0 db: the text`: time, task and attempt, the container where it has a name, text.
 fn line(entry: &Value) -> String {
+    let container = match entry["labels"]["container_name"].as_str() {
+        None | Some("" | UNNAMED) => String::new(),
+        Some(name) => format!("{name}: "),
+    };
     let label = |key: &str| entry["labels"][key].as_str().unwrap_or("0");
     let body = match &entry["textPayload"] {
         Value::String(text) => text.clone(),
         _ => entry["jsonPayload"].to_string(),
     };
     format!(
-        "{} {}.{} {body}\n",
+        "{} {}.{} {container}{body}\n",
         seconds(text(entry, &["timestamp"])),
         label("run.googleapis.com/task_index"),
         label("run.googleapis.com/task_attempt"),

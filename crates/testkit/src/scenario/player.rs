@@ -153,7 +153,10 @@ impl Player {
                 message: rest(1),
             })),
             "started" => attempt(Observation::Started { at: self.now }),
-            "exited" => ended(exited(words[1])),
+            "exited" => ended(exited(words[1], words.get(2).copied())),
+            "probe-failed" => {
+                ended(Ending::ProbeFailed { container: words[1].to_owned(), why: rest(2) })
+            }
             "unstarted" => ended(Ending::StartFailed {
                 whose: if words[1] == "ours" { Fault::Ours } else { Fault::Theirs },
                 why: rest(2),
@@ -240,7 +243,8 @@ fn shape(words: &[&str]) -> Shape {
     shape
 }
 
-fn exited(word: &str) -> Ending {
+/// `of` names the container, where there are several.
+fn exited(word: &str, of: Option<&str>) -> Ending {
     let (exit, cause) = match word.split_once('=') {
         Some(("signal", signal)) => {
             (Exit::Signal(signal.parse().expect("a number")), Cause::OnItsOwn)
@@ -253,5 +257,11 @@ fn exited(word: &str) -> Ending {
             code => (Exit::Code(code.parse().expect("an exit code")), Cause::OnItsOwn),
         },
     };
-    Ending::Exited { exit, cause, memory_peak: None, message: None, container: None }
+    Ending::Exited {
+        exit,
+        cause,
+        memory_peak: None,
+        message: None,
+        container: of.map(str::to_owned),
+    }
 }
