@@ -85,7 +85,10 @@ fn programs() -> Result<(), String> {
     }
 }
 
-/// A virtual environment with Google's discovery client.
+/// Google's discovery client and its auth library, and what the latter checks tokens against a JSON web key set with.
+const PYTHON: &[&str] = &["google-api-python-client", "google-auth[requests]", "pyjwt"];
+
+/// A virtual environment with Google's discovery client and auth library.
 fn python() -> Result<(), String> {
     let venv = cache().join("python");
     if imports(&venv) {
@@ -101,20 +104,24 @@ fn python() -> Result<(), String> {
         sh::run(&["python3", "-m", "venv", "--clear", &at])?;
     }
     let pip = venv.join("bin/pip").display().to_string();
-    sh::run(&[&pip, "install", "-q", "--disable-pip-version-check", "google-api-python-client"])?;
+    sh::run(&[&[&*pip, "install", "-q", "--disable-pip-version-check"], PYTHON].concat())?;
     if imports(&venv) {
         Ok(())
     } else {
-        Err("google-api-python-client does not import after its installation".into())
+        Err("Google's Python clients do not import after their installation".into())
     }
 }
 
 fn imports(venv: &Path) -> bool {
     let python = venv.join("bin/python");
     python.is_file()
-        && sh::command(&[&python.display().to_string(), "-c", "import googleapiclient.discovery"])
-            .status()
-            .is_ok_and(|s| s.success())
+        && sh::command(&[
+            &python.display().to_string(),
+            "-c",
+            "import googleapiclient.discovery, requests, jwt",
+        ])
+        .status()
+        .is_ok_and(|s| s.success())
 }
 
 /// Google's typed client for Node.

@@ -4,7 +4,7 @@
 //! the machine's namespace. They outlive the server: requests of the meantime wait in their backlog.
 //!
 //! ```text
-//! Services::new(Settings, runtime) · attend(id, Sockets) · leave(id)
+//! Services::new(Settings, runtime) · host_is_at(address) · attend(id, Sockets) · leave(id)
 //! Mint::new(dir, World) · issue_as(url) · verify(token) -> Principal · jwks() · pem() · discovery()
 //! HostCredentials::open(path, World)                  --adc=host: the user's own tokens, only when asked for
 //! ```

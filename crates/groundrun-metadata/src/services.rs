@@ -29,8 +29,6 @@ pub struct Settings {
     pub world: World,
     /// The user's own credentials, where these are handed out in place of tokens of the tasks' own.
     pub host_credentials: Option<HostCredentials>,
-    /// What `host.docker.internal` and `host.groundrun.internal` mean; `None`: there are no such names.
-    pub host_address: Option<Ipv4Addr>,
     /// Whom to ask about all other names.
     pub resolvers: Resolvers,
 }
@@ -57,14 +55,19 @@ pub struct Services {
 impl Services {
     /// Serves on `runtime`.
     pub fn new(settings: Settings, runtime: Handle) -> Self {
-        let Settings { lookup, mint, world, host_credentials, host_address, resolvers } = settings;
-        let names = Names { host: host_address };
+        let Settings { lookup, mint, world, host_credentials, resolvers } = settings;
         Self {
             runtime,
-            desk: Arc::new(Desk::new(names, resolvers, world.clone())),
+            desk: Arc::new(Desk::new(resolvers, world.clone())),
             shared: Arc::new(Shared::new(lookup, mint, world, host_credentials)),
             tasks: Mutex::default(),
         }
+    }
+
+    /// What `host.docker.internal` and `host.groundrun.internal` mean, once that is known. Without it there are no such
+    /// names.
+    pub fn host_is_at(&self, address: Ipv4Addr) {
+        self.desk.knows(Names { host: Some(address) });
     }
 
     /// Serves an attempt on its sockets from now on, and answers what waits in their backlog. In place of the sockets

@@ -35,7 +35,6 @@ fn services(dir: &std::path::Path) -> Services {
         mint: Arc::new(Mint::new(dir.join("keys"), world.clone())),
         world,
         host_credentials: None,
-        host_address: None,
         resolvers: Arc::new(Vec::new),
     };
     Services::new(settings, runtime())

@@ -31,7 +31,7 @@ use crate::{
         exit::{Stop, chain},
     },
     config::Ground,
-    prepare, world,
+    prepare, services, world,
 };
 
 /// The image that comes with the program.
@@ -73,7 +73,8 @@ pub(crate) struct Running {
 }
 
 impl Running {
-    /// Starts all parts. The front is bound last: who can reach it reaches a server that works.
+    /// Starts all parts. The front is bound before tasks need to know its address, and serves last: who waited for it
+    /// then reaches a server that works.
     pub(crate) async fn start(
         ground: &Ground,
         front: Front,
@@ -91,6 +92,15 @@ impl Running {
         let images = ImageService::start(Arc::new(images), settings(ground), Arc::clone(&inbox))
             .map_err(|e| failed("start the image service", &e))?;
         let mounts = Arc::new(Mounted(Arc::clone(images.store())));
+        let logs = HostLogs::new(&data_dir);
+        let bound = {
+            let world = World { clock: Arc::new(world::now), random: Arc::new(world::random) };
+            Server::bind(config, (*store).clone(), Arc::new(Written(logs.clone())), world)
+                .await
+                .map_err(|e| cannot_serve(&e))?
+        };
+        let mint = services::mint(&data_dir);
+        services::publish(&mint, &bound);
         let mut host = HostConfig::new(data_dir.clone(), Arc::new(world::now));
         host.network = match ground.network {
             cli::Network::Host => groundrun_host::Network::Host,
@@ -113,13 +123,6 @@ impl Running {
         };
         let budget = capacity(share, backend.cgroups().ceiling())
             .map_err(|e| failed("measure this machine", &e))?;
-        let logs = HostLogs::new(&data_dir);
-        let bound = {
-            let world = World { clock: Arc::new(world::now), random: Arc::new(world::random) };
-            Server::bind(config, (*store).clone(), Arc::new(Written(logs.clone())), world)
-                .await
-                .map_err(|e| cannot_serve(&e))?
-        };
         let engine = EngineConfig {
             budget,
             boot_id: world::boot_id()?,

@@ -22,6 +22,7 @@ mod ground;
 mod prepare;
 mod progress;
 mod serve;
+mod services;
 mod show;
 mod world;
 

@@ -14,7 +14,7 @@ const METADATA: [&str; 2] = ["metadata.google.internal", "metadata"];
 const HOST: [&str; 2] = ["host.docker.internal", "host.groundrun.internal"];
 
 /// What the names mean.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Names {
     /// Where the machine's own services are reached; `None` where tasks may not.
     pub(crate) host: Option<Ipv4Addr>,

@@ -1,6 +1,10 @@
 //! The sockets of one task's name server, bounded in queries, connections, size and time.
 
-use std::{net::SocketAddr, sync::Arc, time::Duration};
+use std::{
+    net::SocketAddr,
+    sync::{Arc, OnceLock},
+    time::Duration,
+};
 
 use tokio::{
     net::{TcpListener, TcpStream, UdpSocket},
@@ -38,15 +42,22 @@ const PAUSE: Duration = Duration::from_millis(100);
 
 /// Where all tasks' queries are answered.
 pub(crate) struct Desk {
-    names: Names,
+    names: OnceLock<Names>,
     resolvers: Resolvers,
     world: World,
     all: Arc<Semaphore>,
 }
 
 impl Desk {
-    pub(crate) fn new(names: Names, resolvers: Resolvers, world: World) -> Self {
-        Self { names, resolvers, world, all: Arc::new(Semaphore::new(ALL_QUERIES_MAX)) }
+    /// Knows no address of the host yet.
+    pub(crate) fn new(resolvers: Resolvers, world: World) -> Self {
+        let all = Arc::new(Semaphore::new(ALL_QUERIES_MAX));
+        Self { names: OnceLock::new(), resolvers, world, all }
+    }
+
+    pub(crate) fn knows(&self, names: Names) {
+        // Whoever said it first has decided.
+        let _ = self.names.set(names);
     }
 
     /// The answer to a query; `None` to what is not one.
@@ -55,7 +66,7 @@ impl Desk {
             Ok(asked) => asked,
             Err(rcode) => return Some(message::refusal(query, rcode)),
         };
-        Some(match self.names.find(&asked) {
+        Some(match self.names.get().copied().unwrap_or_default().find(&asked) {
             Found::Address(address) => message::answer(query, &asked, Rcode::NoError, &[address]),
             Found::Nothing(rcode) => message::answer(query, &asked, rcode, &[]),
             Found::Elsewhere => {

@@ -57,7 +57,8 @@ struct Server {
 
 async fn server(names: Names, resolvers: Vec<SocketAddr>) -> Server {
     let (world, _) = fixture::world();
-    let desk = Arc::new(Desk::new(names, Arc::new(move || resolvers.clone()), world));
+    let desk = Arc::new(Desk::new(Arc::new(move || resolvers.clone()), world));
+    desk.knows(names);
     let socket = UdpSocket::bind("127.0.0.1:0").await.expect("loopback has free ports");
     let listener = TcpListener::bind("127.0.0.1:0").await.expect("loopback has free ports");
     let server = Server {
