@@ -37,6 +37,7 @@ pub(crate) struct File {
     project_number: Option<u64>,
     region: Option<String>,
     network: Option<Network>,
+    no_host_access: Option<bool>,
     writable_layer: Option<WritableLayer>,
     no_limits: Option<bool>,
     #[serde(default, deserialize_with = "memory_share")]
@@ -80,6 +81,8 @@ pub(crate) struct Ground {
     pub(crate) project_number: Option<u64>,
     pub(crate) region: String,
     pub(crate) network: Network,
+    /// Tasks in private networks do not reach the machine's loopback.
+    pub(crate) no_host_access: bool,
     pub(crate) writable_layer: WritableLayer,
     /// Limits that cannot hold keep nothing from running.
     pub(crate) no_limits: bool,
@@ -158,6 +161,7 @@ impl Ground {
                 .or(file.region.clone())
                 .unwrap_or_else(|| DEFAULT_REGION.into()),
             network: args.network.or(file.network).unwrap_or(Network::Host),
+            no_host_access: args.no_host_access.or(file.no_host_access).unwrap_or(false),
             writable_layer: args
                 .writable_layer
                 .or(file.writable_layer)

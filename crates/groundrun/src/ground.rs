@@ -103,6 +103,11 @@ impl Running {
         services::publish(&mint, &bound);
         let mut host = HostConfig::new(data_dir.clone(), Arc::new(world::now));
         host.network = match ground.network {
+            // groundrun_host::Network::Private(PrivateNetwork { host_access: !ground.no_host_access, api_port, services })
+            cli::Network::Private => {
+                let lines = vec!["private networks are not wired yet: --network host".to_owned()];
+                return Err(Stop::cannot_run_here(lines));
+            }
             cli::Network::Host => groundrun_host::Network::Host,
             cli::Network::None => groundrun_host::Network::None,
         };

@@ -45,6 +45,7 @@ pub(crate) fn demand(ground: &Ground) -> Demand {
 /// What the machine is judged by.
 pub(crate) fn intent(ground: &Ground) -> Intent {
     let network = match ground.network {
+        cli::Network::Private => check::Network::Private,
         cli::Network::Host | cli::Network::None => check::Network::Plain,
     };
     Intent { limiting: ground.limiting(), network }

@@ -116,9 +116,14 @@ pub(crate) struct GroundArgs {
     #[arg(long, env = "GROUNDRUN_REGION", value_name = "REGION")]
     pub(crate) region: Option<String>,
 
-    /// Network of a task: the machine's, or a loopback of its own and nothing else [default: host].
+    /// Network of a task: one of its own, the machine's, or a loopback and nothing else [default: host].
     #[arg(long, env = "GROUNDRUN_NETWORK", value_enum)]
     pub(crate) network: Option<Network>,
+
+    /// Keep tasks in private networks from what listens on the machine's loopback, which else they reach as
+    /// `host.docker.internal` and `host.groundrun.internal`.
+    #[arg(long, env = "GROUNDRUN_NO_HOST_ACCESS", num_args = 0..=1, default_missing_value = "true", require_equals = true, value_name = "BOOL")]
+    pub(crate) no_host_access: Option<bool>,
 
     /// Where a task's writable layer lives; in memory it counts against the task's limit, as on Cloud Run [default: memory].
     #[arg(long, env = "GROUNDRUN_WRITABLE_LAYER", value_enum)]
@@ -140,9 +145,11 @@ pub(crate) struct GroundArgs {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum, serde::Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub(crate) enum Network {
+    /// One of its own, with a way to the outside, its metadata server and names.
+    Private,
     /// The machine's own network.
     Host,
-    /// A loopback of its own.
+    /// A loopback of its own and nothing else.
     None,
 }
 
