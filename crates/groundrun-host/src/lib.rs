@@ -13,6 +13,7 @@ mod config;
 mod launch;
 mod logs;
 pub mod network;
+mod orphans;
 mod removal;
 mod settle;
 mod watch;

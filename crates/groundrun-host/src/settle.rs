@@ -31,6 +31,7 @@ use crate::{
     config::{HostConfig, Mounts, Network},
     launch::{Attached, Ground, HostFiles, directories, launch},
     network::{Namespace, TakeError, TaskNetwork, TaskSockets},
+    orphans,
     watch::{Bell, Waited, wait_readable},
 };
 
@@ -307,6 +308,8 @@ impl Means {
 
     fn clear(&self, id: AttemptId, why: String) -> Result<Settled, String> {
         self.cgroups.kill(id, KILL).map_err(|err| chain(&err))?;
+        orphans::kill(&self.attempts.dir(id), KILL)
+            .map_err(|err| format!("kill the containers of {id}: {err}"))?;
         Ok(Settled::Over { at: (self.config.clock)(), ending: Ending::Lost { why } })
     }
 

@@ -1,4 +1,5 @@
-//! Cgroups on this machine, for real: an attempt's is killed, seen empty and removed, whatever is in it. Needs root.
+//! Cgroups on this machine, for real: an attempt's is killed, seen empty and removed, whatever is in it. Needs root, or a cgroup
+//! that was handed over.
 
 use std::{
     fs,
@@ -31,8 +32,8 @@ impl Lab {
         let number = NEXT.fetch_add(1, Ordering::Relaxed);
         let name = format!("groundrun-cgroups-{}-{number}", std::process::id());
         let dir = tempfile::tempdir().expect("a directory");
-        let cgroups = Cgroups::open(&name, &dir.path().join("cgroup"), &Demand::default())
-            .expect("run it as root");
+        let cgroups =
+            Cgroups::open(&name, &dir.path().join("cgroup"), &demand()).expect("run it as root");
         Self { cgroups, name, dir }
     }
 
@@ -59,6 +60,11 @@ impl Lab {
     fn close(self) {
         self.cgroups.remove().expect("nothing is in it");
     }
+}
+
+/// An ordinary user starts this in a scope of systemd's and says which.
+fn demand() -> Demand {
+    Demand { scope: std::env::var("GROUNDRUN_SCOPE").ok(), ..Demand::default() }
 }
 
 fn id(task: u32) -> AttemptId {
@@ -138,15 +144,15 @@ fn what_is_not_there_is_empty() {
 fn a_server_after_this_one_finds_the_same_place() {
     let lab = Lab::new();
     lab.make(id(0));
-    let again = Cgroups::open("another-name", &lab.dir.path().join("cgroup"), &Demand::default())
-        .expect("it opens");
+    let again =
+        Cgroups::open("another-name", &lab.dir.path().join("cgroup"), &demand()).expect("it opens");
     assert_eq!(again.present(), [id(0)]);
     assert_eq!(again.attempt(id(0), LIMITS), lab.cgroups.attempt(id(0), LIMITS));
     again.kill(id(0), BOUND).expect("it is removed");
     again.remove().expect("nothing is in it");
     // Nothing of it is left, so the next one makes its own.
-    let third = Cgroups::open(&lab.name, &lab.dir.path().join("cgroup"), &Demand::default())
-        .expect("it opens");
+    let third =
+        Cgroups::open(&lab.name, &lab.dir.path().join("cgroup"), &demand()).expect("it opens");
     assert_eq!(third.present(), []);
     third.remove().expect("nothing is in it");
     lab.close();

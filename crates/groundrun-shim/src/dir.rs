@@ -14,8 +14,8 @@
 
 use std::{
     fs::File,
-    io,
-    os::fd::AsFd,
+    io::{self, Read, Seek, SeekFrom},
+    os::{fd::AsFd, unix::fs::FileExt},
     path::{Path, PathBuf},
 };
 
@@ -96,6 +96,68 @@ fn is_locked(dir: &Path) -> io::Result<bool> {
     }
 }
 
+/// The init of a container without a cgroup, by what is never said of another process in this boot.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Init {
+    /// In the machine's own process namespace.
+    pub pid: i32,
+    /// Field 22 of `/proc/PID/stat`: when it began, in clock ticks since the boot.
+    pub started: u64,
+}
+
+/// Where inits stand in `begun`, behind all that `exit` may become: a file of their own would cost an inode.
+const INITS_AT: u64 = 16 * 1024;
+
+/// A process id and a time, little-endian.
+const INIT_BYTES: usize = 4 + 8;
+
+/// More than an attempt has containers.
+const INITS_MAX: u64 = 64;
+
+/// Writes down who the calling process is, the init of the container at `index`: where it has no cgroup this is how it is
+/// found when its shim is dead.
+pub(crate) fn write_init(dir: &Path, index: usize) -> io::Result<()> {
+    let stat = std::fs::read_to_string("/proc/self/stat")?;
+    let Init { pid, started } = read_stat(&stat)
+        .ok_or_else(|| io::Error::other("/proc/self/stat is not as it is documented"))?;
+    let begun = File::options().write(true).open(dir.join(BEGUN))?;
+    let bytes = [&pid.to_le_bytes()[..], &started.to_le_bytes()].concat();
+    begun.write_all_at(&bytes, INITS_AT + (index * INIT_BYTES) as u64)
+}
+
+/// The inits that were written down in an attempt's directory; none where containers have cgroups.
+///
+/// # Errors
+/// When `begun` is there and cannot be read.
+pub fn inits(dir: &Path) -> io::Result<Vec<Init>> {
+    let mut begun = match File::open(dir.join(BEGUN)) {
+        Err(err) if err.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
+        opened => opened?,
+    };
+    begun.seek(SeekFrom::Start(INITS_AT))?;
+    let mut bytes = Vec::new();
+    begun.take(INITS_MAX * INIT_BYTES as u64).read_to_end(&mut bytes)?;
+    let init = |bytes: &[u8]| {
+        let (pid, started) = bytes.split_first_chunk::<4>()?;
+        let init = Init {
+            pid: i32::from_le_bytes(*pid),
+            started: u64::from_le_bytes(*started.first_chunk::<8>()?),
+        };
+        (init.pid > 0).then_some(init)
+    };
+    Ok(bytes.chunks(INIT_BYTES).filter_map(init).collect())
+}
+
+/// Reads the text of a `/proc/PID/stat`. The name of a process, in parentheses, may hold blanks and parentheses.
+#[must_use]
+pub fn read_stat(stat: &str) -> Option<Init> {
+    let (pid, _) = stat.split_once(' ')?;
+    let (_, rest) = stat.rsplit_once(") ")?;
+    // The first of `rest` is field 3.
+    let started = rest.split(' ').nth(22 - 3)?;
+    Some(Init { pid: pid.parse().ok()?, started: started.trim().parse().ok()? })
+}
+
 /// The record behind one byte of version.
 pub(crate) fn encode_exit(record: &ExitRecord) -> Result<Vec<u8>, postcard::Error> {
     postcard::to_extend(record, vec![EXIT_VERSION])
@@ -119,4 +181,30 @@ enum ExitFault {
     Empty,
     #[error("garbled exit record")]
     Garbled(#[from] postcard::Error),
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn inits_are_read_back_also_from_behind_a_record() {
+        let dir = tempfile::tempdir().expect("a directory");
+        assert_eq!(inits(dir.path()).expect("nothing was begun"), []);
+        std::fs::write(dir.path().join(BEGUN), b"").expect("it is written");
+        assert_eq!(inits(dir.path()).expect("none is written down"), []);
+        write_init(dir.path(), 2).expect("it is written");
+        let found = inits(dir.path()).expect("they are read");
+        let own = i32::try_from(std::process::id()).expect("the kernel's ids fit");
+        assert_eq!(found.iter().map(|init| init.pid).collect::<Vec<_>>(), [own]);
+        assert!(found[0].started > 0);
+    }
+
+    #[test]
+    fn a_name_that_looks_like_the_end_of_a_name_is_read_over() {
+        let fields: Vec<String> = (4..30).map(|field| field.to_string()).collect();
+        let stat = format!("7 (a) R 1 (b) S {}", fields.join(" "));
+        assert_eq!(read_stat(&stat), Some(Init { pid: 7, started: 22 }));
+        assert_eq!(read_stat("odd"), None);
+    }
 }

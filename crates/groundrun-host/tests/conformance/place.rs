@@ -70,7 +70,7 @@ impl HostPlace {
         fs::set_permissions(layer.join("job"), fs::Permissions::from_mode(0o755)).expect("set");
         fs::create_dir(dir.path().join("data")).expect("made");
         let cgroup = format!("groundrun-conformance-{}", std::process::id());
-        let cgroups = Cgroups::open(&cgroup, &dir.path().join("data/cgroup"), &Demand::default())
+        let cgroups = Cgroups::open(&cgroup, &dir.path().join("data/cgroup"), &demand())
             .expect("cgroups are there");
         Self { dir, cgroup, cgroups, configure: |_| {}, spawners, current: None }
     }
@@ -124,6 +124,7 @@ impl Place for HostPlace {
         let clock = Arc::new(Timestamp::now);
         let mut config = HostConfig::new(self.data(), clock);
         config.cgroup.clone_from(&self.cgroup);
+        config.demand = demand();
         (self.configure)(&mut config);
         let mounts = Arc::new(OneImage { layer: self.dir.path().join("layer") });
         Box::new(HostBackend::new(config, mounts, spawner, inbox).expect("the backend opens"))
@@ -191,6 +192,11 @@ impl Place for HostPlace {
         collect(&self.data().join("attempts.trash"), &mut files);
         files
     }
+}
+
+/// An ordinary user starts this in a scope of systemd's and says which.
+fn demand() -> Demand {
+    Demand { scope: std::env::var("GROUNDRUN_SCOPE").ok(), ..Demand::default() }
 }
 
 /// Forks a spawner, and finds out its process id.

@@ -16,7 +16,11 @@ use super::{
     Failure, Owner, Plan, Step, identity, inside, kernel, program, root,
     user::{self, User},
 };
-use crate::{protocol::Process, sys};
+use crate::{
+    dir,
+    protocol::{Container, Process},
+    sys,
+};
 
 /// Becomes the program, or says why not.
 pub(super) fn become_program(plan: &Plan<'_>) -> Result<Infallible, Failure> {
@@ -24,6 +28,7 @@ pub(super) fn become_program(plan: &Plan<'_>) -> Result<Infallible, Failure> {
     let owner = plan.owner(0, 0);
     // Of its cgroups before it uses anything that they count.
     join_cgroups(plan)?;
+    write_down(plan)?;
     rustix::process::setsid().ours("begin a session")?;
     rustix::process::umask(Mode::empty());
     sys::process::new_cgroup_namespace().ours("make a cgroup namespace")?;
@@ -57,6 +62,16 @@ fn join_cgroups(plan: &Plan<'_>) -> Result<(), Failure> {
         rustix::io::write(tasks, b"0").ours("join a cgroup")?;
     }
     Ok(())
+}
+
+/// What has no cgroup is found by this, whatever becomes of the shim.
+fn write_down(plan: &Plan<'_>) -> Result<(), Failure> {
+    if !plan.container.cgroups.is_empty() {
+        return Ok(());
+    }
+    let is_own = |one: &Container| std::ptr::eq(one, plan.container);
+    let index = plan.launch.containers.iter().position(is_own).unwrap_or_default();
+    dir::write_init(&plan.launch.attempt_dir, index).ours("write down who the container's init is")
 }
 
 fn write_files(plan: &Plan<'_>, root: BorrowedFd<'_>, owner: Owner) -> Result<(), Failure> {

@@ -2,7 +2,10 @@
 
 use std::{fs, time::Duration};
 
-use groundrun_shim::protocol::{Cause, Exit, Launch, Wish};
+use groundrun_shim::{
+    dir,
+    protocol::{Cause, Exit, Launch, Wish},
+};
 use rustix::process::{Pid, Signal};
 
 use crate::{
@@ -14,6 +17,7 @@ pub(crate) const TESTS: &[Test] = &[
     ("an_end_leaves_no_cgroup_and_no_mount", an_end_leaves_no_cgroup_and_no_mount),
     ("a_failed_start_leaves_no_cgroup_and_no_mount", a_failed_start_leaves_no_cgroup_and_no_mount),
     ("kill_9_of_a_shim_kills_its_container", kill_9_of_a_shim_kills_its_container),
+    ("without_a_cgroup_a_container_is_found_by_its_init", without_a_cgroup_it_is_found_by_its_init),
     (
         "a_shim_minds_no_signal_that_is_meant_for_the_server",
         a_shim_minds_no_signal_that_is_meant_for_the_server,
@@ -59,6 +63,21 @@ fn kill_9_of_a_shim_kills_its_container(lab: &Lab) {
     until("its container is empty", || lab.processes(&launch).is_empty());
     assert!(!mounts().contains("attempt-"), "{}", mounts());
     lab.sweep(&launch);
+}
+
+fn without_a_cgroup_it_is_found_by_its_init(lab: &Lab) {
+    let mut launch = lab.launch(&["sleep", "60"]);
+    let container = &mut launch.containers[0];
+    (container.cgroups, container.oom_kills, container.memory_peak) = (vec![], None, None);
+    let attempt = lab.start(&launch);
+    attempt.started();
+    let stat = |pid: i32| fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
+    let inits = dir::inits(&launch.attempt_dir).expect("they are read");
+    let [init] = inits.as_slice() else { panic!("one init, not {inits:?}") };
+    assert_eq!(dir::read_stat(&stat(init.pid)), Some(*init));
+    assert!(stat(init.pid).contains("(job)"), "{}", stat(init.pid));
+    rustix::process::kill_process(attempt.shim(), Signal::KILL).expect("it lives");
+    until("its init is gone", || dir::read_stat(&stat(init.pid)) != Some(*init));
 }
 
 fn a_shim_minds_no_signal_that_is_meant_for_the_server(lab: &Lab) {
