@@ -19,6 +19,7 @@ mod config;
 mod document;
 mod follow;
 mod ground;
+mod notify;
 mod prepare;
 mod progress;
 mod serve;

@@ -12,6 +12,7 @@ use crate::{
     },
     config::{Config, DEFAULT_PROJECT, DEFAULT_REGION, Ground},
     ground::{Front, Running},
+    notify,
 };
 
 /// Serves until SIGTERM or SIGINT; tasks that run go on and are found again by the next server.
@@ -28,6 +29,7 @@ pub(crate) fn main(config: &Config, spawner: SpawnerHandle) -> Result<Exit, Stop
         };
         let running = Running::start(&config.ground, front, spawner).await?;
         print(&format!("groundrun serves {}\n", running.url()))?;
+        notify::tell(notify::State::Ready);
         let person = stderr().is_terminal();
         if person {
             eprintln!("{}", next_steps(&running.url(), config));
@@ -42,6 +44,7 @@ pub(crate) fn main(config: &Config, spawner: SpawnerHandle) -> Result<Exit, Stop
             () = told => None,
             part = running.broken() => Some(part),
         };
+        notify::tell(notify::State::Stopping);
         tracing::info!("stopping; running tasks go on");
         if person {
             eprintln!("stopping: tasks that run go on, and the next server on this data directory finds them");
