@@ -1,6 +1,6 @@
 //! The gate, step by step; the first step that fails ends it.
 
-use crate::{compat, leftovers::Scene, needs, sh, tidy};
+use crate::{compat, leftovers::Scene, needs, sh, tidy, vm};
 
 /// Fresh seeds of the simulation in one run of the gate: some seconds.
 const SEEDS: &str = "50000";
@@ -34,6 +34,7 @@ pub(crate) fn main() -> Result<(), String> {
         &[("TMPDIR", &scene.dir())],
     )?;
     scene.check()?;
+    vm::test(&[])?;
     // The simulation with fresh seeds; then faults built into the core on purpose, each of which must be noticed.
     let sim = ["cargo", "run", "--release", "-p", "testkit", "--bin", "sim", "--"];
     sh::run(&[&sim[..], &["--seed", &seed(), "--seeds", SEEDS]].concat())?;

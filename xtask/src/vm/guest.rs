@@ -4,24 +4,28 @@ use std::{
     fs,
     io::{self, Read, Write, pipe},
     os::unix::fs::{PermissionsExt, symlink},
-    path::Path,
+    path::{Path, PathBuf},
     process::{Command, Stdio},
-    sync::mpsc::sync_channel,
+    sync::{Arc, Mutex, PoisonError, mpsc::sync_channel},
     time::{Duration, Instant},
 };
 
 use serde_json::{Value, json};
 
 use super::{
-    plan::{CODES, Step},
+    plan::{DONE, Done, Step},
     setting::IN,
 };
+use crate::leftovers::Scene;
 
 /// Everything is slower under emulation: a factor for the bounds that tests have. Measured: up to five.
 const PATIENCE: &str = "GROUNDRUN_TEST_PATIENCE=5";
 
 /// How long a background process may hold the output of a command that is over.
 const OUTPUT_HELD: Duration = Duration::from_secs(2);
+
+/// What is still there after so long is left for good: nobody else is in the guest.
+const STAYS: Duration = Duration::from_secs(10);
 
 /// Makes a Debian without a network card into one that looks connected, with what an ordinary user finds elsewhere.
 const FURNISH: &str = "
@@ -38,23 +42,19 @@ chmod 1777 /out
 
 pub(super) fn main(arguments: &[String]) -> Result<(), String> {
     let [results] = arguments else { return Err("only called in the guest".into()) };
-    let codes = played();
-    if let Err(err) = &codes {
+    let done = played().unwrap_or_else(|err| {
         say(&format!("== the guest gives up: {err}"));
-    }
-    let codes = codes.unwrap_or_default();
-    let sent = finish(results, &json!(codes)).map_err(|e| format!("hand the results over: {e}"));
-    if let Err(err) = &sent {
-        say(err);
-    }
-    sent
+        Vec::new()
+    });
+    let done: Vec<Value> = done.iter().map(Done::json).collect();
+    finish(results, &json!(done)).map_err(|e| format!("hand the results over: {e}"))
 }
 
-fn played() -> Result<Vec<i32>, String> {
+fn played() -> Result<Vec<Done>, String> {
     furnish().map_err(|e| format!("prepare: {e}"))?;
     let text = fs::read_to_string(Path::new(IN).join("plan.json")).map_err(|e| e.to_string())?;
     let plan: Vec<Value> = serde_json::from_str(&text).map_err(|e| e.to_string())?;
-    plan.iter().map(|step| play(&Step::parse(step)?)).collect()
+    plan.iter().enumerate().map(|(number, step)| play(number, &Step::parse(step)?)).collect()
 }
 
 fn furnish() -> io::Result<()> {
@@ -70,23 +70,27 @@ fn furnish() -> io::Result<()> {
     Ok(())
 }
 
-/// One step; its exit code, or 124 at its bound.
-fn play(step: &Step) -> Result<i32, String> {
+/// One step; its exit code is 124 at its bound.
+fn play(number: usize, step: &Step) -> Result<Done, String> {
     let failed = |what: &str, err: io::Error| format!("{}: {what}: {err}", step.name);
     say(&format!("== {} ({}): {}", step.name, step.setting.name(), step.command.join(" ")));
     let begun = Instant::now();
     step.setting.make().map_err(|e| failed("make the setting", e))?;
-    let line = step.setting.wrap(&step.command, &[PATIENCE.to_owned()], step.seconds);
-    let code = run(&line).map_err(|e| failed("run", e))?;
+    let scene = Scene::at(PathBuf::from(format!("/tmp/step-{number}")))?;
+    let env = [PATIENCE.to_owned(), format!("TMPDIR={}", scene.dir())];
+    let line = step.setting.wrap(&step.command, &env, step.seconds);
+    let (code, output) = run(&line).map_err(|e| failed("run", e))?;
+    let mut left = scene.left(STAYS);
     if let Err(err) = step.setting.unmake() {
-        say(&format!("== the setting stays: {err}"));
+        left.push(format!("the setting {}: {err}", step.setting.name()));
     }
+    left.iter().for_each(|name| say(&format!("== left: {name}")));
     say(&format!("== {}: exit {code} after {} s", step.name, begun.elapsed().as_secs()));
-    Ok(code)
+    Ok(Done { code, output, left })
 }
 
 /// Runs it with its output, both streams as one, passed on.
-fn run(line: &[String]) -> io::Result<i32> {
+fn run(line: &[String]) -> io::Result<(i32, String)> {
     let (mut from, to) = pipe()?;
     let mut command = Command::new(&line[0]);
     command.args(&line[1..]).stdin(Stdio::null()).stdout(to.try_clone()?).stderr(to);
@@ -94,21 +98,25 @@ fn run(line: &[String]) -> io::Result<i32> {
     // It holds the writing ends.
     drop(command);
     let (ended, end) = sync_channel(1);
+    let output = Arc::new(Mutex::new(Vec::new()));
+    let kept = Arc::clone(&output);
     std::thread::spawn(move || {
         let mut buffer = [0; 4096];
         while let Ok(read @ 1..) = from.read(&mut buffer) {
             let _ = io::stdout().write_all(&buffer[..read]);
             let _ = io::stdout().flush();
+            kept.lock().unwrap_or_else(PoisonError::into_inner).extend(&buffer[..read]);
         }
         let _ = ended.send(());
     });
     let status = child.wait()?;
     let _ = end.recv_timeout(OUTPUT_HELD);
-    Ok(status.code().unwrap_or(-1))
+    let output = output.lock().unwrap_or_else(PoisonError::into_inner);
+    Ok((status.code().unwrap_or(-1), String::from_utf8_lossy(&output).into_owned()))
 }
 
-fn finish(results: &str, codes: &Value) -> io::Result<()> {
-    fs::write(Path::new("/out").join(CODES), codes.to_string())?;
+fn finish(results: &str, done: &Value) -> io::Result<()> {
+    fs::write(Path::new("/out").join(DONE), done.to_string())?;
     let tar = ["tar", "cf", results, "-C", "/out", "."];
     if !Command::new(tar[0]).args(&tar[1..]).status()?.success() {
         return Err(io::Error::other("what is in /out does not fit on the disk for results"));

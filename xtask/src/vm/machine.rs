@@ -12,7 +12,7 @@ use std::{
 use serde_json::Value;
 
 use super::{
-    plan::{CODES, Step},
+    plan::{DONE, Done, Step},
     recipe,
 };
 use crate::sh;
@@ -29,8 +29,9 @@ pub(super) struct Put {
     pub(super) name: String,
 }
 
-/// Boots, runs the plan, and takes the guest's `/out` to `out`. Answers the steps' exit codes, fewer where the guest gave up.
-pub(super) fn run(puts: &[Put], steps: &[Step], out: &Path) -> Result<Vec<i32>, String> {
+/// Boots, runs the plan, and takes the guest's `/out` to `out`. Answers what became of the
+/// steps; fewer where the guest gave up.
+pub(super) fn run(puts: &[Put], steps: &[Step], out: &Path) -> Result<Vec<Done>, String> {
     let guest = recipe::guest()?;
     let dir = recipe::cache().join(format!("run-{}", std::process::id()));
     fs::create_dir_all(&dir).map_err(|e| format!("make {}: {e}", dir.display()))?;
@@ -46,7 +47,7 @@ fn boot(
     puts: &[Put],
     steps: &[Step],
     out: &Path,
-) -> Result<Vec<i32>, String> {
+) -> Result<Vec<Done>, String> {
     let payload = pack(dir, puts, steps)?;
     let results = dir.join("results");
     fs::File::create(&results)
@@ -58,14 +59,11 @@ fn boot(
     fs::create_dir_all(out).map_err(|e| format!("make {}: {e}", out.display()))?;
     let (archive, to) = (results.display().to_string(), out.display().to_string());
     sh::output(&["tar", "xf", &archive, "-C", &to, "--no-same-owner"])?;
-    let codes = fs::read_to_string(out.join(CODES))
-        .map_err(|_| format!("the guest did not do all that was planned; qemu {end}"))
-        .and_then(|text| serde_json::from_str(&text).map_err(|e| format!("codes: {e}")))?;
-    codes_of(&codes).ok_or_else(|| "the guest's codes are no list of numbers".to_owned())
-}
-
-fn codes_of(codes: &Value) -> Option<Vec<i32>> {
-    codes.as_array()?.iter().map(|code| i32::try_from(code.as_i64()?).ok()).collect()
+    let done = fs::read_to_string(out.join(DONE))
+        .map_err(|_| format!("the guest did not do all that was planned; qemu {end}"))?;
+    let done: Vec<Value> =
+        serde_json::from_str(&done).map_err(|e| format!("read what was done: {e}"))?;
+    done.iter().map(Done::parse).collect::<Option<_>>().ok_or_else(|| format!("not done: {done:?}"))
 }
 
 /// A tar of the files, of this program and of the plan: the guest reads it from a disk as it is.

@@ -7,7 +7,10 @@ mod guest;
 mod machine;
 mod plan;
 mod recipe;
+mod scenarios;
 mod setting;
+
+pub(crate) use scenarios::main as test;
 
 use std::{
     path::{Path, PathBuf},
@@ -26,6 +29,9 @@ cargo xtask vm build
 
 cargo xtask vm run [--as SETTING] [--put FILE[=NAME]]… [--test CRATE/NAME]… [--seconds N] [--out DIR] -- COMMAND…
     boot, run the command in /in as the user of the setting, bring /out back, exit with its code
+
+cargo xtask vm test [SETTING…]
+    what has to hold on every kind of host, as `cargo xtask test` asks it: all settings, or those that are named
 
   SETTING    root           in a service with Delegate=yes (the default)
              root-login     as somebody who logged in
@@ -49,6 +55,7 @@ pub(crate) fn main(arguments: &[String]) -> Result<ExitCode, String> {
             ExitCode::SUCCESS
         }),
         Some("run") => Asked::parse(&arguments[1..])?.run(),
+        Some("test") => scenarios::main(&arguments[1..]).map(|()| ExitCode::SUCCESS),
         Some("guest") => guest::main(&arguments[1..]).map(|()| ExitCode::SUCCESS),
         _ => Err(USAGE.to_owned()),
     }
@@ -97,8 +104,8 @@ impl Asked {
         let name = self.command[0].clone();
         let Self { setting, command, seconds, .. } = self;
         let step = Step { name, setting, command, seconds };
-        let codes = machine::run(&self.puts, &[step], &self.out)?;
-        let code = codes.first().copied().ok_or("the guest gave up")?;
+        let done = machine::run(&self.puts, &[step], &self.out)?;
+        let code = done.first().ok_or("the guest gave up")?.code;
         Ok(ExitCode::from(u8::try_from(code).unwrap_or(1)))
     }
 }

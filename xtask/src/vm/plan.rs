@@ -4,9 +4,9 @@ use serde_json::{Value, json};
 
 use super::setting::Setting;
 
-/// The file with the steps' exit codes: the last thing that the guest writes, so that whoever has it knows that all went
+/// The file with what became of the steps: the last thing that the guest writes, so that whoever has it knows that all went
 /// as planned. How the machine ended tells nothing: it turns itself off after a panic too.
-pub(super) const CODES: &str = "codes.json";
+pub(super) const DONE: &str = "done.json";
 
 /// A command in a setting.
 pub(super) struct Step {
@@ -16,6 +16,15 @@ pub(super) struct Step {
     pub(super) command: Vec<String>,
     /// How long it may take, in the guest.
     pub(super) seconds: u64,
+}
+
+/// What became of a step.
+pub(super) struct Done {
+    pub(super) code: i32,
+    /// What it wrote, both streams as one.
+    pub(super) output: String,
+    /// What it left in the guest.
+    pub(super) left: Vec<String>,
 }
 
 impl Step {
@@ -38,6 +47,21 @@ impl Step {
             setting: Setting::named(text("setting")?)?,
             command: command.collect::<Option<_>>().ok_or_else(wrong)?,
             seconds: value["seconds"].as_u64().ok_or_else(wrong)?,
+        })
+    }
+}
+
+impl Done {
+    pub(super) fn json(&self) -> Value {
+        json!({ "code": self.code, "output": self.output, "left": self.left })
+    }
+
+    pub(super) fn parse(value: &Value) -> Option<Self> {
+        let left = value["left"].as_array()?.iter().map(|name| name.as_str().map(str::to_owned));
+        Some(Self {
+            code: i32::try_from(value["code"].as_i64()?).ok()?,
+            output: value["output"].as_str()?.to_owned(),
+            left: left.collect::<Option<_>>()?,
         })
     }
 }

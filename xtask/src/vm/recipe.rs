@@ -31,7 +31,7 @@ const PACKAGES: &[&str] = &[
 ];
 
 /// The file system's size: the packages and room for what tests write. The file is sparse.
-const SIZE: &str = "1500M";
+const SIZE: &str = "8G";
 
 /// Services that a test has no use for and that take time at the boot.
 const MASKED: &[&str] = &[
