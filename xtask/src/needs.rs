@@ -41,6 +41,7 @@ const PROGRAMS: &[Program] = &[
     Program { name: "mmdebstrap", package: "mmdebstrap", why: "makes that machine's root" },
     Program { name: "mkfs.ext4", package: "e2fsprogs", why: "and its file system" },
     Program { name: "strip", package: "binutils", why: "makes what is put in there small" },
+    Program { name: "newuidmap", package: "uidmap", why: "gives ordinary users their ids" },
     Program { name: "git", package: "git", why: "tidy asks it for the project's files" },
 ];
 
@@ -51,6 +52,7 @@ pub(crate) fn cache() -> PathBuf {
 
 pub(crate) fn main() -> Result<(), String> {
     programs()?;
+    account()?;
     python()?;
     node()
 }
@@ -83,6 +85,26 @@ fn programs() -> Result<(), String> {
             Err(format!("{} is still not on the PATH after installing {}", p.name, p.package))
         }
     }
+}
+
+/// The ordinary user as whom tests run too, with ids for containers that no usual machine gives to anybody.
+const ACCOUNT: &str = "groundrun-test";
+
+fn account() -> Result<(), String> {
+    let has = |file: &str| {
+        let text = std::fs::read_to_string(file).unwrap_or_default();
+        text.lines().any(|line| line.strip_prefix(ACCOUNT).is_some_and(|l| l.starts_with(':')))
+    };
+    if !has("/etc/passwd") {
+        let shell = "/usr/sbin/nologin";
+        sh::run(&["useradd", "--system", "--no-create-home", "--shell", shell, ACCOUNT])?;
+    }
+    for (file, flag) in [("/etc/subuid", "--add-subuids"), ("/etc/subgid", "--add-subgids")] {
+        if !has(file) {
+            sh::run(&["usermod", flag, "600100000-600165535", ACCOUNT])?;
+        }
+    }
+    Ok(())
 }
 
 /// Google's discovery client and its auth library, and what the latter checks tokens against a JSON web key set with.

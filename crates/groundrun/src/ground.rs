@@ -16,12 +16,11 @@ use groundrun_host::{
     cgroup::Unenforced,
 };
 use groundrun_image::{
-    BuiltIn, BuiltInFile, Credentials, ImageService, ImageStore, Owners, Progress, Settings,
+    BuiltIn, BuiltInFile, Credentials, ImageService, ImageStore, Progress, Settings,
 };
 use groundrun_server::{
     BindError, ConfigError, Logs, Projects, Server, ServerConfig, Token, World,
 };
-use groundrun_shim::SpawnerHandle;
 use groundrun_store::Store;
 use tokio::{sync::oneshot, task::JoinHandle};
 
@@ -31,7 +30,9 @@ use crate::{
         exit::{Stop, chain},
     },
     config::Ground,
-    prepare, services, world,
+    prepare,
+    rights::Rights,
+    services, world,
 };
 
 /// The image that comes with the program.
@@ -66,7 +67,7 @@ pub(crate) struct Running {
     store: Arc<Store>,
     logs: HostLogs,
     images: Arc<ImageService>,
-    spawner: SpawnerHandle,
+    rights: Rights,
     engine: Engine,
     stop: oneshot::Sender<()>,
     front: JoinHandle<()>,
@@ -75,20 +76,17 @@ pub(crate) struct Running {
 impl Running {
     /// Starts all parts. The front is bound before tasks need to know its address, and serves last: who waited for it
     /// then reaches a server that works.
-    pub(crate) async fn start(
-        ground: &Ground,
-        front: Front,
-        spawner: SpawnerHandle,
-    ) -> Result<Self, Stop> {
+    pub(crate) async fn start(ground: &Ground, front: Front, rights: Rights) -> Result<Self, Stop> {
         let config = server_config(ground, front)?;
         let data_dir = std::path::absolute(&ground.data_dir).map_err(|e| {
             Stop::bad_input(format!("data directory {}: {e}", ground.data_dir.display()))
         })?;
+        // First of all that is in the directory: files of another owner's are noticed here, before anything is written.
+        let images = ImageStore::open(&data_dir.join("images"), rights.owners())
+            .map_err(|e| failed("open the images", &e))?;
         let store = Arc::new(Store::open(&data_dir).map_err(|e| failed("open the journal", &e))?);
         let mailbox = Mailbox::new();
         let inbox: Arc<dyn Inbox> = mailbox.clone();
-        let images = ImageStore::open(&data_dir.join("images"), Owners::OfTheImage)
-            .map_err(|e| failed("open the images", &e))?;
         let images = ImageService::start(Arc::new(images), settings(ground), Arc::clone(&inbox))
             .map_err(|e| failed("start the image service", &e))?;
         let mounts = Arc::new(Mounted(Arc::clone(images.store())));
@@ -111,12 +109,19 @@ impl Running {
             cli::Network::Host => groundrun_host::Network::Host,
             cli::Network::None => groundrun_host::Network::None,
         };
-        host.writable_layer = match ground.writable_layer {
+        if let Some(id_base) = rights.id_base() {
+            host.id_base = id_base;
+        }
+        let (writable_layer, why) = rights.writable_layer(ground.writable_layer, &data_dir)?;
+        for statement in rights.lacking().into_iter().chain(why) {
+            tracing::warn!("{statement}");
+        }
+        host.writable_layer = match writable_layer {
             cli::WritableLayer::Memory => groundrun_host::WritableLayer::Memory,
             cli::WritableLayer::Disk => groundrun_host::WritableLayer::Disk,
         };
         host.demand = prepare::demand(ground);
-        let backend = HostBackend::new(host, mounts, spawner.clone(), inbox)
+        let backend = HostBackend::new(host, mounts, rights.spawner.clone(), inbox)
             .map_err(|e| failed("prepare this machine for tasks", &e))?;
         if let Some(Unenforced { controllers, why }) = backend.cgroups().unenforced() {
             let controllers = controllers.join(", ");
@@ -141,7 +146,7 @@ impl Running {
         let address = bound.local_addr();
         let (stop, stopped) = oneshot::channel();
         let front = tokio::spawn(bound.serve(async { drop(stopped.await) }));
-        Ok(Self { address, store, logs, images, spawner, engine, stop, front })
+        Ok(Self { address, store, logs, images, rights, engine, stop, front })
     }
 
     pub(crate) fn url(&self) -> String {
@@ -167,7 +172,7 @@ impl Running {
         let mut look = tokio::time::interval(LOOK_EVERY);
         loop {
             look.tick().await;
-            match (self.engine.is_running(), self.spawner.lives()) {
+            match (self.engine.is_running(), self.rights.spawner.lives()) {
                 (false, _) => return "engine",
                 (true, false) => return "spawner",
                 (true, true) => {}

@@ -1,16 +1,16 @@
 //! The binary. It wires the parts, reads the clock, and has no logic of its own.
 
-use std::{io::IsTerminal, process::ExitCode};
+use std::{io::IsTerminal, path::Path, process::ExitCode};
 
 use clap::Parser;
-use groundrun_shim::{Spawner, SpawnerConfig, SpawnerHandle};
 
 use crate::{
     cli::{
         Cli, Verb,
-        exit::{Exit, Stop, chain},
+        exit::{Exit, Stop},
     },
     config::{Config, Ground},
+    rights::Rights,
 };
 
 mod cli;
@@ -22,6 +22,7 @@ mod ground;
 mod notify;
 mod prepare;
 mod progress;
+mod rights;
 mod serve;
 mod services;
 mod show;
@@ -44,13 +45,13 @@ fn dispatch(cli: Cli) -> Result<Exit, Stop> {
     match cli.verb {
         Verb::Run(args) => {
             let ground = cli::run::ground(&args)?;
-            let spawner = begin(&ground, &cli.log)?;
-            cli::run::main(args, ground, spawner)
+            let rights = begin(&ground, args.data_dir(), &cli.log)?;
+            cli::run::main(args, ground, rights)
         }
         Verb::Serve(args) => {
             let config = Config::load(&args, &world::surroundings())?;
-            let spawner = begin(&config.ground, &cli.log)?;
-            serve::main(&config, spawner)
+            let rights = begin(&config.ground, Some(&config.ground.data_dir), &cli.log)?;
+            serve::main(&config, rights)
         }
         Verb::Doctor(args) => cli::doctor::main(&args),
         Verb::Env(args) => cli::gcloud::env(&args),
@@ -65,24 +66,14 @@ fn dispatch(cli: Cli) -> Result<Exit, Stop> {
 }
 
 /// What comes before the first thread, in this order.
-fn begin(ground: &Ground, filter: &str) -> Result<SpawnerHandle, Stop> {
+fn begin(ground: &Ground, data_dir: Option<&Path>, filter: &str) -> Result<Rights, Stop> {
     prepare::prepare(ground)?;
-    if !world::surroundings().root {
-        let lack = "tasks are started by root only: run it with sudo";
-        return Err(Stop::cannot_run_here(vec![lack.to_owned()]));
-    }
-    let spawner = spawner()?;
+    let rights = Rights::take(data_dir)?;
     log(filter)?;
     if let Some(scope) = prepare::demand(ground).scope {
         tracing::debug!(scope, "started in a scope of the user's systemd");
     }
-    Ok(spawner)
-}
-
-/// Forked while there is one thread and little memory: it forks a shim for each attempt.
-fn spawner() -> Result<SpawnerHandle, Stop> {
-    Spawner::fork(SpawnerConfig::default())
-        .map_err(|e| Stop::cannot_run_here(vec![format!("start the spawner: {}", chain(&e))]))
+    Ok(rights)
 }
 
 /// Two threads serve HTTP: the work is in the journal's and the engine's threads.

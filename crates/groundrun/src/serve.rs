@@ -2,7 +2,6 @@
 
 use std::io::{IsTerminal, stderr};
 
-use groundrun_shim::SpawnerHandle;
 use tokio::signal::unix::{SignalKind, signal};
 
 use crate::{
@@ -13,10 +12,11 @@ use crate::{
     config::{Config, DEFAULT_PROJECT, DEFAULT_REGION, Ground},
     ground::{Front, Running},
     notify,
+    rights::Rights,
 };
 
 /// Serves until SIGTERM or SIGINT; tasks that run go on and are found again by the next server.
-pub(crate) fn main(config: &Config, spawner: SpawnerHandle) -> Result<Exit, Stop> {
+pub(crate) fn main(config: &Config, rights: Rights) -> Result<Exit, Stop> {
     crate::runtime()?.block_on(async {
         let mut terminate = signal(SignalKind::terminate())
             .map_err(|e| Stop::failed(format!("watch for SIGTERM: {e}")))?;
@@ -27,7 +27,7 @@ pub(crate) fn main(config: &Config, spawner: SpawnerHandle) -> Result<Exit, Stop
             token: config.token.clone(),
             public_names: config.public_names.clone(),
         };
-        let running = Running::start(&config.ground, front, spawner).await?;
+        let running = Running::start(&config.ground, front, rights).await?;
         print(&format!("groundrun serves {}\n", running.url()))?;
         notify::tell(notify::State::Ready);
         let person = stderr().is_terminal();

@@ -30,6 +30,12 @@ use crate::{
 #[derive(Debug)]
 pub struct Hold(OwnedFd);
 
+impl Hold {
+    pub(crate) fn try_clone(&self) -> io::Result<Self> {
+        self.0.try_clone().map(Self)
+    }
+}
+
 impl AsFd for Hold {
     fn as_fd(&self) -> BorrowedFd<'_> {
         self.0.as_fd()

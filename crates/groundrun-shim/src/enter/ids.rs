@@ -39,6 +39,23 @@ impl Ids {
         }
     }
 
+    /// The greatest id that the server has for anybody.
+    #[must_use]
+    pub const fn last(self) -> u32 {
+        match self {
+            // Beyond it, ids are negative to programs that keep one in a signed number.
+            Self::Machine => 0x7FFF_FFFF,
+            Self::Range { count } => count,
+            Self::Single => 0,
+        }
+    }
+
+    /// Whether the server is in a namespace of an ordinary user's.
+    #[must_use]
+    pub const fn are_a_users(self) -> bool {
+        !matches!(self, Self::Machine)
+    }
+
     /// Read from what the kernel says of a namespace, `uid_map` and `gid_map`: the fewer ids of both.
     pub(super) fn of_maps(uid_map: &str, gid_map: &str) -> Self {
         match after_zero(uid_map).min(after_zero(gid_map)).min(IDS) {

@@ -11,6 +11,7 @@
 mod fault;
 mod hold;
 mod ids;
+mod marks;
 
 use std::{
     fs, io,
@@ -31,6 +32,7 @@ pub use fault::EnterFault;
 pub use hold::Hold;
 pub(crate) use ids::IDS;
 pub use ids::Ids;
+pub use marks::{Marks, marks};
 
 use fault::{Knobs, explain};
 use hold::{HoldFile, Holder, Newborn, Unborn};

@@ -11,6 +11,7 @@ use rustix::{
 
 use super::{Failure, Step, user::User};
 use crate::{
+    enter::Ids,
     protocol::{Resource, Rlimit},
     seccomp::Instruction,
     sys,
@@ -58,11 +59,20 @@ fn lower(one: Option<u64>, other: Option<u64>) -> Option<u64> {
 }
 
 /// Joins the container's user namespace and becomes `user` there. No right over the machine is left after this.
-pub(super) fn become_user(user: &User, user_namespace: BorrowedFd<'_>) -> Result<(), Failure> {
+///
+/// With a single id the kernel lets nobody give up a group, so that no refusal of a group is escaped: then those of the
+/// server's user are kept.
+pub(super) fn become_user(
+    user: &User,
+    user_namespace: BorrowedFd<'_>,
+    ids: Ids,
+) -> Result<(), Failure> {
     rustix::thread::move_into_link_name_space(user_namespace, Some(LinkNameSpaceType::User))
         .ours("join the user namespace")?;
-    let groups: Vec<Gid> = user.groups.iter().map(|id| Gid::from_raw(*id)).collect();
-    rustix::thread::set_thread_groups(&groups).ours("set the groups")?;
+    if ids != Ids::Single {
+        let groups: Vec<Gid> = user.groups.iter().map(|id| Gid::from_raw(*id)).collect();
+        rustix::thread::set_thread_groups(&groups).ours("set the groups")?;
+    }
     let (uid, gid) = (Uid::from_raw(user.uid), Gid::from_raw(user.gid));
     rustix::thread::set_thread_res_gid(gid, gid, gid).ours("set the group")?;
     rustix::thread::set_thread_res_uid(uid, uid, uid).ours("set the user")?;

@@ -18,7 +18,8 @@ use super::{
 };
 use crate::{
     dir,
-    protocol::{Container, Process},
+    enter::Ids,
+    protocol::{Container, Network, Process},
     sys,
 };
 
@@ -33,10 +34,12 @@ pub(super) fn become_program(plan: &Plan<'_>) -> Result<Infallible, Failure> {
     rustix::process::umask(Mode::empty());
     sys::process::new_cgroup_namespace().ours("make a cgroup namespace")?;
 
-    let own_root = root::assemble(&container.root, plan.layers, &launch.attempt_dir, owner)?;
-    let dev = kernel::mount_all(&own_root, &container.cgroups, owner)?;
+    let ids = plan.tools.ids;
+    let own_root = root::assemble(&container.root, plan.layers, &launch.attempt_dir, owner, ids)?;
+    let rights = kernel::Rights { ids, own_network: launch.network != Network::Host };
+    let dev = kernel::mount_all(&own_root, &container.cgroups, owner, rights)?;
     write_files(plan, own_root.as_fd(), owner)?;
-    let user = look_up_user(&container.process.user, own_root.as_fd())?;
+    let user = look_up_user(&container.process.user, own_root.as_fd(), ids)?;
     let users = plan.owner(user.uid, user.gid);
     let cwd = open_cwd(&container.process.cwd, own_root.as_fd(), users)?;
     name_host(&launch.hostname)?;
@@ -47,7 +50,7 @@ pub(super) fn become_program(plan: &Plan<'_>) -> Result<Infallible, Failure> {
     keep_inside(&container.process)?;
     connect_output(plan, users)?;
     identity::limit(&container.process.rlimits)?;
-    identity::become_user(&user, plan.tools.user_namespace)?;
+    identity::become_user(&user, plan.tools.user_namespace, ids)?;
     identity::die_with(plan.shim)?;
     rustix::process::umask(Mode::from_raw_mode(0o022));
     sys::signals::for_program();
@@ -94,13 +97,13 @@ fn write_files(plan: &Plan<'_>, root: BorrowedFd<'_>, owner: Owner) -> Result<()
 /// Larger account files are cut: a megabyte has some 15,000 accounts.
 const ACCOUNT_BYTES_MAX: usize = 1 << 20;
 
-fn look_up_user(spec: &str, root: BorrowedFd<'_>) -> Result<User, Failure> {
+fn look_up_user(spec: &str, root: BorrowedFd<'_>, ids: Ids) -> Result<User, Failure> {
     let read = |path| {
         let bytes = inside::read(root, path, ACCOUNT_BYTES_MAX)
             .theirs(format_args!("read the image's {path}"))?;
         Ok(String::from_utf8_lossy(&bytes.unwrap_or_default()).into_owned())
     };
-    user::look_up(spec, &read("/etc/passwd")?, &read("/etc/group")?)
+    user::look_up(spec, &read("/etc/passwd")?, &read("/etc/group")?, ids.count())
         .map_err(|fault| Failure::theirs(fault.to_string()))
 }
 

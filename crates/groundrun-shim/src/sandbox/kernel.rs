@@ -3,7 +3,7 @@
 use std::os::fd::{AsFd, OwnedFd};
 
 use rustix::{
-    fs::{AtFlags, FileType, Mode, OFlags, chownat, mkdirat, mknodat, symlinkat},
+    fs::{AtFlags, CWD, FileType, Mode, OFlags, chownat, mkdirat, mknodat, symlinkat},
     io::Errno,
     mount::{MountAttrFlags, OpenTreeFlags, open_tree},
 };
@@ -13,6 +13,7 @@ use super::{
     root::{attach, file_system},
 };
 use crate::{
+    enter::Ids,
     protocol::{Cgroup, CgroupKind},
     sys,
 };
@@ -42,16 +43,29 @@ const MASKED: [&str; 11] = [
 const READ_ONLY: [&str; 5] =
     ["/proc/bus", "/proc/fs", "/proc/irq", "/proc/sys", "/proc/sysrq-trigger"];
 
+/// What the server may do to show the kernel's files.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Rights {
+    /// Whose server it is: an ordinary user makes no device nodes.
+    pub(crate) ids: Ids,
+    /// The network is the container's: only then may an ordinary user mount a `/sys`, which shows it.
+    pub(crate) own_network: bool,
+}
+
 /// Mounts everything below `root` and gives `/dev`, so that what a program left there can still be read at its end.
 pub(crate) fn mount_all(
     root: &OwnedFd,
     cgroups: &[Cgroup],
     owner: Owner,
+    rights: Rights,
 ) -> Result<OwnedFd, Failure> {
     place(root, "/proc", file_system("proc", &[], INERT), owner)?;
-    place(root, "/sys", file_system("sysfs", &[], INERT_READ_ONLY), owner)?;
-    show_cgroups(root, cgroups, owner)?;
-    let dev = mount_dev(root, owner)?;
+    match rights.ids.are_a_users() && !rights.own_network {
+        false => place(root, "/sys", file_system("sysfs", &[], INERT_READ_ONLY), owner)?,
+        true => place(root, "/sys", machines_sys(), owner)?,
+    };
+    show_cgroups(root, cgroups, owner, rights)?;
+    let dev = mount_dev(root, owner, rights.ids)?;
     for path in MASKED {
         mask(root, path).ours(format_args!("hide {path}"))?;
     }
@@ -76,8 +90,24 @@ fn place(
     Ok(file_system)
 }
 
+/// The machine's `/sys` with all that is mounted in it: the kernel lets no part of it be left out.
+fn machines_sys() -> rustix::io::Result<OwnedFd> {
+    let flags = OpenTreeFlags::OPEN_TREE_CLONE
+        | OpenTreeFlags::OPEN_TREE_CLOEXEC
+        | OpenTreeFlags::AT_RECURSIVE;
+    let tree = open_tree(CWD, "/sys", flags)?;
+    sys::mount::make_all_inert_read_only(tree.as_fd())
+        .map_err(|err| Errno::from_io_error(&err).unwrap_or(Errno::IO))?;
+    Ok(tree)
+}
+
 /// Shows the container its own cgroups, read-only, at the places where programs look for their limits.
-fn show_cgroups(root: &OwnedFd, cgroups: &[Cgroup], owner: Owner) -> Result<(), Failure> {
+fn show_cgroups(
+    root: &OwnedFd,
+    cgroups: &[Cgroup],
+    owner: Owner,
+    rights: Rights,
+) -> Result<(), Failure> {
     let step = "show the cgroups";
     let old: Vec<&str> = cgroups
         .iter()
@@ -87,10 +117,15 @@ fn show_cgroups(root: &OwnedFd, cgroups: &[Cgroup], owner: Owner) -> Result<(), 
         })
         .collect();
     if old.is_empty() {
-        if !cgroups.is_empty() {
-            let own = file_system("cgroup2", &[], INERT_READ_ONLY);
-            place(root, "/sys/fs/cgroup", own, owner)?;
-        }
+        let own = match (cgroups.is_empty(), rights.own_network) {
+            (false, _) => file_system("cgroup2", &[], INERT_READ_ONLY),
+            // What may be the machine's `/sys` has the machine's cgroups in it.
+            (true, false) => {
+                file_system("tmpfs", &[("size", "4k"), ("mode", "0755")], INERT_READ_ONLY)
+            }
+            (true, true) => return Ok(()),
+        };
+        place(root, "/sys/fs/cgroup", own, owner)?;
         return Ok(());
     }
     let places = file_system("tmpfs", &[("size", "64k"), ("mode", "0755")], INERT).ours(step)?;
@@ -128,7 +163,7 @@ const DEV_LINKS: [(&str, &str); 5] = [
 /// Docker's: as much as programs with shared memory are used to.
 const SHM_SIZE: &str = "64m";
 
-fn mount_dev(root: &OwnedFd, owner: Owner) -> Result<OwnedFd, Failure> {
+fn mount_dev(root: &OwnedFd, owner: Owner, ids: Ids) -> Result<OwnedFd, Failure> {
     let step = "fill /dev";
     let (uid, gid) = owner.ids();
     let (uid_text, gid_text) = (owner.uid.to_string(), owner.gid.to_string());
@@ -139,8 +174,12 @@ fn mount_dev(root: &OwnedFd, owner: Owner) -> Result<OwnedFd, Failure> {
     let dev = tmpfs("64k", "0755", NOSUID | MountAttrFlags::MOUNT_ATTR_NOEXEC).ours(step)?;
     for (name, major, minor) in DEVICES {
         let mode = Mode::from_raw_mode(0o666);
-        let device = rustix::fs::makedev(major, minor);
-        mknodat(&dev, name, FileType::CharacterDevice, mode, device).ours(step)?;
+        let (kind, device) = match ids {
+            Ids::Machine => (FileType::CharacterDevice, rustix::fs::makedev(major, minor)),
+            // The place of the machine's node.
+            Ids::Range { .. } | Ids::Single => (FileType::RegularFile, 0),
+        };
+        mknodat(&dev, name, kind, mode, device).ours(step)?;
         chownat(&dev, name, uid, gid, AtFlags::SYMLINK_NOFOLLOW).ours(step)?;
     }
     for (name, target) in DEV_LINKS {
@@ -148,14 +187,35 @@ fn mount_dev(root: &OwnedFd, owner: Owner) -> Result<OwnedFd, Failure> {
         chownat(&dev, name, uid, gid, AtFlags::SYMLINK_NOFOLLOW).ours(step)?;
     }
     place(root, "/dev", Ok(dev.try_clone().ours(step)?), owner)?;
-    // tty's group is 5 in every distribution.
-    let tty = (owner.gid + 5).to_string();
-    let options = [("mode", "0620"), ("ptmxmode", "0666"), ("gid", &tty)];
+    if ids.are_a_users() {
+        bind_devices(root)?;
+    }
+    let tty = (owner.gid + TTY).to_string();
+    let mut options = vec![("mode", "0620"), ("ptmxmode", "0666")];
+    if TTY < ids.count() {
+        options.push(("gid", &tty));
+    }
     let not_executable = NOSUID | MountAttrFlags::MOUNT_ATTR_NOEXEC;
     place(root, "/dev/pts", file_system("devpts", &options, not_executable), owner)?;
     place(root, "/dev/shm", tmpfs(SHM_SIZE, "1777", INERT), owner)?;
     place(root, "/dev/mqueue", file_system("mqueue", &[], INERT), owner)?;
     Ok(dev)
+}
+
+/// The group of terminals in every distribution.
+const TTY: u32 = 5;
+
+/// Shows the machine's nodes, which belong to nobody there and let everybody read and write.
+fn bind_devices(root: &OwnedFd) -> Result<(), Failure> {
+    for (name, ..) in DEVICES {
+        let path = format!("/dev/{name}");
+        let flags = OpenTreeFlags::OPEN_TREE_CLONE | OpenTreeFlags::OPEN_TREE_CLOEXEC;
+        let node = open_tree(CWD, &path, flags).ours(format_args!("open {path}"))?;
+        let step = format_args!("bind {path}");
+        let place = inside::open(root.as_fd(), &path, OFlags::PATH | OFlags::NOFOLLOW);
+        attach(&node, place.ours(step)?).ours(step)?;
+    }
+    Ok(())
 }
 
 /// Puts nothing in the place of `path`, if there is such a thing.

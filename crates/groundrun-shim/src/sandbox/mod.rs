@@ -16,7 +16,7 @@ mod user;
 
 pub(crate) use failure::{Failure, Step};
 pub(crate) use inside::{Owner, read as read_inside};
-pub(crate) use root::{Layers, ReadyLayer, id_mapped, open_ready, takes_ready_layers};
+pub(crate) use root::{Layers, ReadyLayer, layer_mount, open_ready, takes_ready_layers};
 pub(crate) use start::{OomScore, Output, Running, Tools, start};
 
 use start::Plan;

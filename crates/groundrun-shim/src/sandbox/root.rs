@@ -20,6 +20,7 @@ use rustix::{
 
 use super::{Failure, Owner, Step};
 use crate::{
+    enter::Ids,
     protocol::{Root, Writable},
     sys,
 };
@@ -29,8 +30,9 @@ use crate::{
 pub(crate) enum Layers<'fd> {
     /// As ready detached mounts, topmost first, each already shown through the id map (Linux 6.13 and later).
     Ready(Vec<ReadyLayer<'fd>>),
-    /// By path, each to be mounted through the id map of the user namespace on a directory of the container's own.
-    ByPath(BorrowedFd<'fd>),
+    /// By path, each to be mounted through the id map of the user namespace, if there is one, on a directory of the
+    /// container's own.
+    ByPath(Option<BorrowedFd<'fd>>),
 }
 
 /// A layer's detached mount and its directory as overlayfs takes it. The mount is taken down when its last descriptor is
@@ -46,7 +48,7 @@ impl<'fd> Layers<'fd> {
     pub(crate) fn descriptors(&self) -> impl Iterator<Item = BorrowedFd<'fd>> {
         let (ready, namespace) = match self {
             Self::Ready(layers) => (layers.as_slice(), None),
-            Self::ByPath(user_namespace) => (Default::default(), Some(*user_namespace)),
+            Self::ByPath(user_namespace) => (Default::default(), *user_namespace),
         };
         ready.iter().flat_map(|layer| [layer.mount, layer.directory]).chain(namespace)
     }
@@ -58,6 +60,7 @@ pub(crate) fn assemble(
     layers: &Layers<'_>,
     place: &Path,
     owner: Owner,
+    ids: Ids,
 ) -> Result<OwnedFd, Failure> {
     // Before anything: what happens to mounts here must not come about on the machine too.
     mount_change("/", MountPropagationFlags::REC | MountPropagationFlags::PRIVATE)
@@ -82,13 +85,18 @@ pub(crate) fn assemble(
         .ours("give the writable layer to the container")?;
 
     let overlay = match layers {
-        Layers::Ready(layers) => overlay_of_ready(layers, &scratch, &root.writable),
-        Layers::ByPath(user_namespace) => overlay_by_path(root, *user_namespace, &scratch, place),
+        Layers::Ready(layers) => overlay_of_ready(layers, &scratch, &root.writable, ids),
+        Layers::ByPath(user_namespace) => {
+            overlay_by_path(root, *user_namespace, &scratch, place, ids)
+        }
     }?;
     attach(&overlay, rustix::fs::open(place, DIRECTORY, Mode::empty()).ours("open the attempt")?)
         .ours("attach the root")?;
     Ok(overlay)
 }
+
+/// The option by which overlayfs keeps its marks where an ordinary user may write them: `user.overlay.*`.
+const USER_MARKS: &str = "userxattr";
 
 const UPPER: &str = "upper";
 const WORK: &str = "work";
@@ -103,6 +111,7 @@ fn overlay_of_ready(
     layers: &[ReadyLayer<'_>],
     scratch: &OwnedFd,
     writable: &Writable,
+    ids: Ids,
 ) -> Result<OwnedFd, Failure> {
     let step = "mount the image's layers";
     let overlay = fsopen("overlay", FsOpenFlags::FSOPEN_CLOEXEC).ours(step)?;
@@ -118,6 +127,9 @@ fn overlay_of_ready(
     if is_volatile(writable) {
         fsconfig_set_flag(&overlay, "volatile").ours(step)?;
     }
+    if ids.are_a_users() {
+        fsconfig_set_flag(&overlay, USER_MARKS).ours(step)?;
+    }
     fsconfig_create(&overlay).ours(step)?;
     // A device of an image's would be the machine's.
     fsmount(&overlay, FsMountFlags::FSMOUNT_CLOEXEC, MountAttrFlags::MOUNT_ATTR_NODEV).ours(step)
@@ -126,9 +138,10 @@ fn overlay_of_ready(
 /// The old way: everything attached below `place`, short names relative to it (options have at most a page).
 fn overlay_by_path(
     root: &Root,
-    user_namespace: BorrowedFd<'_>,
+    user_namespace: Option<BorrowedFd<'_>>,
     scratch: &OwnedFd,
     place: &Path,
+    ids: Ids,
 ) -> Result<OwnedFd, Failure> {
     let step = "mount the image's layers";
     let places = file_system("tmpfs", &[("size", "1m"), ("mode", "0700")], MountAttrFlags::empty())
@@ -141,7 +154,7 @@ fn overlay_by_path(
     };
     let mut names = Vec::new();
     for (index, layer) in root.layers.iter().enumerate() {
-        let layer = id_mapped(layer, user_namespace)?;
+        let layer = layer_mount(layer, user_namespace)?;
         let name = format!("l{index}");
         attach(&layer, make_place(&name).ours(step)?).ours(step)?;
         names.push(name);
@@ -149,8 +162,9 @@ fn overlay_by_path(
     attach_scratch(scratch, &root.writable, make_place("w").ours(step)?).ours(step)?;
     make_place("root").ours(step)?;
     let volatile = if is_volatile(&root.writable) { ",volatile" } else { "" };
-    let options =
-        format!("lowerdir={},upperdir=w/{UPPER},workdir=w/{WORK}{volatile}", names.join(":"));
+    let marks = if ids.are_a_users() { format!(",{USER_MARKS}") } else { String::new() };
+    let lower = names.join(":");
+    let options = format!("lowerdir={lower},upperdir=w/{UPPER},workdir=w/{WORK}{volatile}{marks}");
     let options = std::ffi::CString::new(options).ours(step)?;
     mount("overlay", "root", "overlay", MountFlags::NODEV, Some(options.as_c_str())).ours(step)?;
     let overlay = open_tree(
@@ -185,13 +199,18 @@ fn attach_scratch(
     }
 }
 
-/// A detached mount of the directory `layer`, read-only, that shows its owners through the id map.
-pub(crate) fn id_mapped(layer: &Path, user_namespace: BorrowedFd<'_>) -> Result<OwnedFd, Failure> {
+/// A detached mount of the directory `layer` that shows its owners through the id map, if there is one.
+pub(crate) fn layer_mount(
+    layer: &Path,
+    user_namespace: Option<BorrowedFd<'_>>,
+) -> Result<OwnedFd, Failure> {
     let step = |what| format!("{what} layer {}", layer.display());
     let flags = OpenTreeFlags::OPEN_TREE_CLONE | OpenTreeFlags::OPEN_TREE_CLOEXEC;
     let tree = open_tree(CWD, layer, flags).ours(step("open"))?;
-    sys::mount::map_ids(tree.as_fd(), user_namespace)
-        .ours(step("map the ids of (its file system must support idmapped mounts)"))?;
+    if let Some(user_namespace) = user_namespace {
+        sys::mount::map_ids(tree.as_fd(), user_namespace)
+            .ours(step("map the ids of (its file system must support idmapped mounts)"))?;
+    }
     Ok(tree)
 }
 

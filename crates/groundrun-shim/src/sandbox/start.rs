@@ -20,6 +20,7 @@ use serde::{Deserialize, Serialize};
 use super::{Failure, Layers, Owner, Step, init};
 use crate::{
     clock::now,
+    enter::Ids,
     protocol::{Container, Launch, UnixNanos},
     seccomp::Instruction,
     sys::{self, clone::Birthplace},
@@ -36,24 +37,36 @@ pub(crate) struct Tools<'spawner> {
     pub(crate) layers: Vec<Layers<'spawner>>,
     /// What is to be undone of the shim's.
     pub(crate) oom_score: OomScore,
+    /// The ids that containers can have.
+    pub(crate) ids: Ids,
+    /// What the shim keeps open as long as it lives.
+    pub(crate) hold: Option<BorrowedFd<'spawner>>,
 }
 
 /// What the shim inherited of the kernel's inclination to kill it for want of memory.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum OomScore {
-    /// As every process.
+    /// What a program shall have.
     Usual,
-    /// Not: a program must not have it from us.
-    Changed,
+    /// Less: a program must not have it from us, but this.
+    Reset(i32),
+}
+
+impl OomScore {
+    /// `before` is what this process was born with, `now` what it could make of it. A program is as likely to be killed as
+    /// what started the server, and never less than every process.
+    pub(crate) fn of(before: i32, now: i32) -> Self {
+        let usual = before.max(0);
+        if now == usual { Self::Usual } else { Self::Reset(usual) }
+    }
 }
 
 impl OomScore {
     pub(super) fn reset(self) -> Result<(), Failure> {
         match self {
             Self::Usual => Ok(()),
-            Self::Changed => {
-                std::fs::write("/proc/self/oom_score_adj", "0").ours("reset the oom score")
-            }
+            Self::Reset(score) => std::fs::write("/proc/self/oom_score_adj", score.to_string())
+                .ours("reset the oom score"),
         }
     }
 }
@@ -254,4 +267,18 @@ fn c_strings(strings: impl Iterator<Item = String>) -> Result<Vec<CString>, Fail
             })
         })
         .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_program_is_as_likely_to_be_killed_as_every_process_or_more() {
+        assert_eq!(OomScore::of(0, 0), OomScore::Usual);
+        assert_eq!(OomScore::of(0, -999), OomScore::Reset(0));
+        assert_eq!(OomScore::of(-500, -999), OomScore::Reset(0));
+        // As the user manager of systemd has it, and it may not be lowered.
+        assert_eq!(OomScore::of(200, 200), OomScore::Usual);
+    }
 }

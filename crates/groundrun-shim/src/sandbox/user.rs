@@ -22,6 +22,10 @@ pub(crate) enum UserFault {
     NoGroup(String),
     #[error("id {0} is not below {IDS}")]
     TooLarge(u32),
+    #[error(
+        "user or group id {id} is not below {count}, and containers of this server have no others (its start says why)"
+    )]
+    NotGiven { id: u32, count: u32 },
 }
 
 /// As many as a person would list; the kernel takes 65,536.
@@ -30,7 +34,15 @@ const GROUPS_MAX: usize = 1024;
 /// Answers `spec` (empty, `1000`, `name`, `name:group`, `1000:1000`) as Docker does: a number needs no entry; without a
 /// group in `spec` the group is the entry's and those that list the user are supplementary; else those are not. The group
 /// is always a supplementary one, too: a program that gives it up shall not escape a file's refusal of that group.
-pub(crate) fn look_up(spec: &str, passwd: &str, group: &str) -> Result<User, UserFault> {
+///
+/// `count` is how many ids there are. Where that is fewer than usual, supplementary groups without an id are left out: an
+/// image's root has some in most distributions.
+pub(crate) fn look_up(
+    spec: &str,
+    passwd: &str,
+    group: &str,
+    count: u32,
+) -> Result<User, UserFault> {
     let (user, wanted_group) = match spec.split_once(':') {
         Some((user, group)) => (user, Some(group).filter(|group| !group.is_empty())),
         None => (spec, None),
@@ -57,6 +69,10 @@ pub(crate) fn look_up(spec: &str, passwd: &str, group: &str) -> Result<User, Use
     if let Some(id) = [uid, gid].iter().chain(&groups).find(|id| **id >= IDS) {
         return Err(UserFault::TooLarge(*id));
     }
+    if let Some(id) = [uid, gid].into_iter().find(|id| *id >= count) {
+        return Err(UserFault::NotGiven { id, count });
+    }
+    let groups = groups.into_iter().filter(|id| *id < count).collect();
     let home = entry.map(|account| account.home).filter(|home| !home.is_empty()).unwrap_or("/");
     Ok(User { uid, gid, groups, home: home.to_owned() })
 }
@@ -122,7 +138,7 @@ mod tests {
 
     fn check(spec: &str, uid: u32, gid: u32, groups: &[u32], home: &str) {
         let want = User { uid, gid, groups: groups.to_vec(), home: home.to_owned() };
-        assert_eq!(look_up(spec, PASSWD, GROUP), Ok(want), "{spec:?}");
+        assert_eq!(look_up(spec, PASSWD, GROUP, IDS), Ok(want), "{spec:?}");
     }
 
     #[test]
@@ -155,14 +171,24 @@ mod tests {
 
     #[test]
     fn an_unknown_name_is_refused_by_name() {
-        assert_eq!(look_up("nobody", PASSWD, GROUP), Err(UserFault::NoUser("nobody".to_owned())));
-        assert_eq!(look_up("app:none", PASSWD, GROUP), Err(UserFault::NoGroup("none".to_owned())));
+        let fault = |spec| look_up(spec, PASSWD, GROUP, IDS);
+        assert_eq!(fault("nobody"), Err(UserFault::NoUser("nobody".to_owned())));
+        assert_eq!(fault("app:none"), Err(UserFault::NoGroup("none".to_owned())));
     }
 
     #[test]
     fn an_id_that_is_not_the_containers_is_refused() {
-        assert_eq!(look_up("65536", PASSWD, GROUP), Err(UserFault::TooLarge(65_536)));
+        assert_eq!(look_up("65536", PASSWD, GROUP, IDS), Err(UserFault::TooLarge(65_536)));
         let sly = "root:x:0:4294967295::/:\n";
-        assert_eq!(look_up("", sly, GROUP), Err(UserFault::TooLarge(u32::MAX)));
+        assert_eq!(look_up("", sly, GROUP, IDS), Err(UserFault::TooLarge(u32::MAX)));
+    }
+
+    #[test]
+    fn with_a_single_id_there_is_root_without_other_groups() {
+        let root = look_up("", PASSWD, GROUP, 1).expect("root is there");
+        assert_eq!((root.uid, root.gid, root.groups), (0, 0, vec![0]));
+        let fault = look_up("app", PASSWD, GROUP, 1).expect_err("there is no such id");
+        assert_eq!(fault, UserFault::NotGiven { id: 1000, count: 1 });
+        assert!(fault.to_string().contains("1000"));
     }
 }

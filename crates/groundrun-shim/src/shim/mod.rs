@@ -51,6 +51,7 @@ fn settle(tools: &Tools<'_>, server: &OwnedFd, given: Option<&Given>) {
     let _ = rustix::process::setsid();
     let _ = rustix::thread::set_name(c"groundrun-shim");
     let mut kept = vec![server.as_fd(), tools.user_namespace];
+    kept.extend(tools.hold);
     kept.extend(tools.layers.iter().flat_map(Layers::descriptors));
     kept.extend(
         given
@@ -69,7 +70,7 @@ fn live(
     attempt: &Attempt,
     peers: &mut Peers,
 ) {
-    let network = network::enter(launch.network, namespace);
+    let network = network::enter(launch.network, namespace, tools.ids);
     let made = match launch.containers.as_slice() {
         [container] => network.and_then(|()| Cgroups::make(&container.cgroups)),
         _ => Err(Failure::ours("an attempt of several containers cannot be started yet")),

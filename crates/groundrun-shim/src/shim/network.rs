@@ -9,18 +9,19 @@ use rustix::{
 };
 
 use crate::{
+    enter::Ids,
     protocol::Network,
     sandbox::{Failure, Step},
     sys,
 };
 
 /// Enters the network of the launch. `namespace` came with it, if it is given.
-pub(super) fn enter(network: Network, namespace: Option<OwnedFd>) -> Result<(), Failure> {
+pub(super) fn enter(network: Network, namespace: Option<OwnedFd>, ids: Ids) -> Result<(), Failure> {
     match network {
         Network::Host => Ok(()),
         Network::None => {
             sys::process::new_network_namespace().ours("make a network namespace")?;
-            set_up_loopback()
+            set_up_loopback(ids)
         }
         Network::Given => {
             let namespace = namespace
@@ -33,18 +34,20 @@ pub(super) fn enter(network: Network, namespace: Option<OwnedFd>) -> Result<(), 
 }
 
 /// Sysctls of a new network namespace: as in Docker, low ports and pings need no right there (and a container has none
-/// over this namespace, which is the machine's).
-const SYSCTLS: [(&str, &str); 2] = [
-    ("/proc/sys/net/ipv4/ip_unprivileged_port_start", "0"),
-    ("/proc/sys/net/ipv4/ping_group_range", "0 2147483647"),
-];
+/// over this namespace, which is the machine's). The kernel takes groups that this process has.
+fn sysctls(ids: Ids) -> [(&'static str, String); 2] {
+    [
+        ("/proc/sys/net/ipv4/ip_unprivileged_port_start", "0".to_owned()),
+        ("/proc/sys/net/ipv4/ping_group_range", format!("0 {}", ids.last())),
+    ]
+}
 
-fn set_up_loopback() -> Result<(), Failure> {
+fn set_up_loopback(ids: Ids) -> Result<(), Failure> {
     let flags = SocketFlags::CLOEXEC;
     let socket = rustix::net::socket_with(AddressFamily::INET, SocketType::DGRAM, flags, None)
         .ours("make a socket")?;
     sys::net::loopback_up(socket.as_fd()).ours("set the loopback up")?;
-    for (path, value) in SYSCTLS {
+    for (path, value) in sysctls(ids) {
         let file = rustix::fs::open(path, OFlags::WRONLY | OFlags::CLOEXEC, Mode::empty())
             .ours(format_args!("open {path}"))?;
         rustix::io::write(file, value.as_bytes()).ours(format_args!("write {path}"))?;

@@ -24,6 +24,7 @@ use rustix::{
 
 use crate::{
     connection::Connection,
+    enter::{Entered, Hold, Ids},
     protocol::{Given, Launch, SOCKETS_MAX},
     sys,
 };
@@ -110,6 +111,28 @@ impl Spawner {
     /// # Errors
     /// When a second thread exists, or the kernel refuses.
     pub fn fork(config: SpawnerConfig) -> Result<SpawnerHandle, SpawnerError> {
+        Self::fork_with(config, Ids::Machine, None)
+    }
+
+    /// As [`Spawner::fork`], in the namespaces that an ordinary user's server has [entered](crate::enter::enter). They are
+    /// held as long as the spawner or one of its shims lives.
+    ///
+    /// # Errors
+    /// As [`Spawner::fork`].
+    pub fn fork_in(
+        entered: &Entered,
+        config: SpawnerConfig,
+    ) -> Result<SpawnerHandle, SpawnerError> {
+        let hold = entered.hold.try_clone();
+        let hold = hold.map_err(|err| SpawnerError::Kernel { what: "hold the namespaces", err })?;
+        Self::fork_with(config, entered.ids, Some(hold))
+    }
+
+    fn fork_with(
+        config: SpawnerConfig,
+        ids: Ids,
+        hold: Option<Hold>,
+    ) -> Result<SpawnerHandle, SpawnerError> {
         let kernel = |what| move |err: io::Error| SpawnerError::Kernel { what, err };
         let threads =
             std::fs::read_dir("/proc/self/task").map_err(kernel("count threads"))?.count();
@@ -121,7 +144,7 @@ impl Spawner {
             sys::process::Fork::Parent(_) => Ok(SpawnerHandle { socket: Arc::new(ours) }),
             sys::process::Fork::Child => {
                 drop(ours);
-                serve::serve(config, theirs)
+                serve::serve(config, ids, hold, theirs)
             }
         }
     }

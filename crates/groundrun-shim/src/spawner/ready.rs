@@ -12,7 +12,7 @@ use std::{
 
 use super::{LayerMounts, SpawnerConfig, packet_pair};
 use crate::{
-    enter::IDS,
+    enter::{Hold, Ids},
     protocol::{Launch, Root},
     sandbox::{self, Failure, Layers, OomScore, Step, Tools},
     seccomp::{self, Instruction},
@@ -27,6 +27,8 @@ pub(super) struct Ready {
     layers: Recent<LayerKey, ReadyLayer>,
     takes_ready_layers: bool,
     oom_score: OomScore,
+    ids: Ids,
+    hold: Option<Hold>,
 }
 
 /// A layer shown through one id map. Device and inode, since a path may come back with another layer.
@@ -46,7 +48,7 @@ struct ReadyLayer {
 }
 
 impl Ready {
-    pub(super) fn new(config: SpawnerConfig) -> Self {
+    pub(super) fn new(config: SpawnerConfig, ids: Ids, hold: Option<Hold>) -> Self {
         Self {
             filter: seccomp::filter(),
             user_namespaces: Recent::new(config.id_ranges),
@@ -56,13 +58,15 @@ impl Ready {
                 LayerMounts::EachTime => false,
             },
             oom_score: protect_from_oom(),
+            ids,
+            hold,
         }
     }
 
     /// What the shim of `launch` needs, made now as far as it is not ready.
     pub(super) fn tools_for(&mut self, launch: &Launch) -> Result<Tools<'_>, Failure> {
         let id_base = launch.id_base;
-        self.user_namespaces.ensure(&id_base, || user_namespace(id_base))?;
+        self.user_namespaces.ensure(&id_base, || user_namespace(id_base, self.ids.count()))?;
         let keys: Vec<Vec<LayerKey>> = match self.takes_ready_layers {
             true => {
                 let keys = launch.containers.iter();
@@ -78,9 +82,24 @@ impl Ready {
                 .iter()
                 .map(|keys| self.ready_layers(keys).ok_or_else(lost))
                 .collect::<Result<_, _>>()?,
-            false => launch.containers.iter().map(|_| Layers::ByPath(user_namespace)).collect(),
+            false => {
+                let map = self.maps_layers().then_some(user_namespace);
+                launch.containers.iter().map(|_| Layers::ByPath(map)).collect()
+            }
         };
-        Ok(Tools { filter: &self.filter, user_namespace, layers, oom_score: self.oom_score })
+        Ok(Tools {
+            filter: &self.filter,
+            user_namespace,
+            layers,
+            oom_score: self.oom_score,
+            ids: self.ids,
+            hold: self.hold.as_ref().map(AsFd::as_fd),
+        })
+    }
+
+    /// An ordinary user may not: its layers are unpacked with the ids that they are to show.
+    fn maps_layers(&self) -> bool {
+        !self.ids.are_a_users()
     }
 
     fn ready_layers(&self, keys: &[LayerKey]) -> Option<Layers<'_>> {
@@ -96,6 +115,7 @@ impl Ready {
     fn ensure_layers(&mut self, id_base: u32, root: &Root) -> Result<Vec<LayerKey>, Failure> {
         let namespace = self.user_namespaces.get(&id_base);
         let namespace = namespace.ok_or_else(|| Failure::ours("no user namespace is ready"))?;
+        let map = self.maps_layers().then_some(namespace.as_fd());
         let mut keys = Vec::with_capacity(root.layers.len());
         for path in &root.layers {
             let seen =
@@ -103,7 +123,7 @@ impl Ready {
             let (device, inode) = (seen.dev(), seen.ino());
             let key = LayerKey { id_base, path: path.clone(), device, inode };
             self.layers.ensure(&key, || {
-                let mount = sandbox::id_mapped(path, namespace.as_fd())?;
+                let mount = sandbox::layer_mount(path, map)?;
                 let directory = sandbox::open_ready(&mount).ours("open a layer")?;
                 Ok::<_, Failure>(ReadyLayer { mount, directory })
             })?;
@@ -144,11 +164,11 @@ impl<K: Clone + PartialEq, V> Recent<K, V> {
     }
 }
 
-/// A user namespace whose 0..IDS are `id_base..` here. A child makes it and waits while it is mapped and opened.
-fn user_namespace(id_base: u32) -> Result<OwnedFd, Failure> {
+/// A user namespace whose 0..count are `id_base..` here. A child makes it and waits while it is mapped and opened.
+fn user_namespace(id_base: u32, count: u32) -> Result<OwnedFd, Failure> {
     let step = "make a user namespace";
-    if id_base.checked_add(IDS).is_none() {
-        return Err(Failure::ours(format!("{step}: no {IDS} ids from {id_base}")));
+    if id_base.checked_add(count).is_none() {
+        return Err(Failure::ours(format!("{step}: no {count} ids from {id_base}")));
     }
     let (ours, theirs) = packet_pair().ours(step)?;
     let (mut ours, mut theirs) = (std::fs::File::from(ours), std::fs::File::from(theirs));
@@ -171,7 +191,7 @@ fn user_namespace(id_base: u32) -> Result<OwnedFd, Failure> {
                 errno => return Err(io::Error::from_raw_os_error(errno)).ours(step),
             }
             let of_child = |what: &str| format!("/proc/{}/{what}", child.as_raw_nonzero());
-            let map = format!("0 {id_base} {IDS}");
+            let map = format!("0 {id_base} {count}");
             std::fs::write(of_child("uid_map"), &map).ours("map user ids")?;
             std::fs::write(of_child("gid_map"), &map).ours("map group ids")?;
             let namespace = std::fs::File::open(of_child("ns/user")).ours(step)?;
@@ -183,11 +203,10 @@ fn user_namespace(id_base: u32) -> Result<OwnedFd, Failure> {
 /// Asks not to be killed for a task's memory. The machine may refuse: it is a courtesy.
 fn protect_from_oom() -> OomScore {
     const PATH: &str = "/proc/self/oom_score_adj";
+    let score = || std::fs::read_to_string(PATH).ok()?.trim().parse().ok();
+    let before = score().unwrap_or(0);
     let _ = std::fs::write(PATH, "-999");
-    match std::fs::read_to_string(PATH) {
-        Ok(score) if score.trim() == "0" => OomScore::Usual,
-        _ => OomScore::Changed,
-    }
+    OomScore::of(before, score().unwrap_or(before))
 }
 
 #[cfg(test)]

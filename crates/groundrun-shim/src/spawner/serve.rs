@@ -14,6 +14,7 @@ use rustix::{
 
 use super::{DESCRIPTORS_MAX, SpawnerConfig, ready::Ready};
 use crate::{
+    enter::{Hold, Ids},
     protocol::{Given, Launch, News, VERSION},
     sandbox::Failure,
     shim,
@@ -21,15 +22,17 @@ use crate::{
 };
 
 /// Serves until the server is gone. Touches no shim then: they go on alone.
-pub(super) fn serve(config: SpawnerConfig, socket: OwnedFd) -> ! {
+pub(super) fn serve(config: SpawnerConfig, ids: Ids, hold: Option<Hold>, socket: OwnedFd) -> ! {
     sys::signals::for_spawner();
     // None can fail in a way that matters: a forked child leads no group, /dev/null exists, the name is for people.
     let _ = rustix::process::setsid();
     let _ = rustix::thread::set_name(c"groundrun-spawn");
     let _ = sys::fds::silence_standard();
     // What main() had open by then, such as the server's end of another spawner, is not ours to keep open.
-    let _ = sys::fds::close_all_but(&[socket.as_fd()]);
-    let mut ready = Ready::new(config);
+    let mut kept = vec![socket.as_fd()];
+    kept.extend(hold.as_ref().map(AsFd::as_fd));
+    let _ = sys::fds::close_all_but(&kept);
+    let mut ready = Ready::new(config, ids, hold);
     loop {
         match take(&socket) {
             Ok(Some(order)) => {

@@ -30,7 +30,21 @@ pub(crate) fn make_read_only(tree: BorrowedFd<'_>) -> io::Result<()> {
     set(tree, &MountAttr { attr_set: libc::MOUNT_ATTR_RDONLY, ..MountAttr::default() })
 }
 
+/// Makes the detached mount `tree`, and all that is mounted below it, read-only and inert: no device, program or right of
+/// a file counts.
+pub(crate) fn make_all_inert_read_only(tree: BorrowedFd<'_>) -> io::Result<()> {
+    let attr_set = libc::MOUNT_ATTR_RDONLY
+        | libc::MOUNT_ATTR_NOSUID
+        | libc::MOUNT_ATTR_NODEV
+        | libc::MOUNT_ATTR_NOEXEC;
+    set_with(tree, &MountAttr { attr_set, ..MountAttr::default() }, libc::AT_RECURSIVE)
+}
+
 fn set(tree: BorrowedFd<'_>, attr: &MountAttr) -> io::Result<()> {
+    set_with(tree, attr, 0)
+}
+
+fn set_with(tree: BorrowedFd<'_>, attr: &MountAttr, flags: libc::c_int) -> io::Result<()> {
     // SAFETY: the path is an empty C string, which AT_EMPTY_PATH makes the descriptor itself, and `attr` is a whole
     // struct of the size given.
     let result = unsafe {
@@ -38,7 +52,7 @@ fn set(tree: BorrowedFd<'_>, attr: &MountAttr) -> io::Result<()> {
             libc::SYS_mount_setattr,
             tree.as_raw_fd(),
             c"".as_ptr(),
-            libc::AT_EMPTY_PATH,
+            libc::AT_EMPTY_PATH | flags,
             attr,
             size_of::<MountAttr>(),
         )

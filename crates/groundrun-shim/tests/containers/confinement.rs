@@ -10,7 +10,7 @@ use groundrun_shim::{
 use crate::{
     Test,
     crun::{self, As},
-    lab::{Attempt, ID_BASE, Lab},
+    lab::{Attempt, Lab, id_base},
 };
 
 pub(crate) const TESTS: &[Test] = &[
@@ -187,15 +187,15 @@ fn beside(lab: &Lab, launch: &Launch, look: impl FnOnce(&str, &Attempt)) {
 fn ids_inside_are_nobodys_outside(lab: &Lab) {
     let map = lab.output(&lab.launch(&["cat", "/proc/self/uid_map"]));
     let map: Vec<&str> = map.split_whitespace().collect();
-    assert_eq!(map, ["0", &ID_BASE.to_string(), "65536"]);
+    assert_eq!(map, ["0", &id_base().to_string(), "65536"]);
     let mut launch = lab.launch(&["sleep", "60"]);
     launch.containers[0].process.user = "app".into();
     beside(lab, &launch, |init, _| {
         let status = fs::read_to_string(format!("/proc/{init}/status")).expect("it lives");
         let ids = |id: u32| [id; 4].map(|id| id.to_string()).join("\t");
-        assert_eq!(field(&status, "Uid"), ids(ID_BASE + 1000));
-        assert_eq!(field(&status, "Gid"), ids(ID_BASE + 1001));
-        assert_eq!(field(&status, "Groups"), format!("{} {}", ID_BASE + 1001, ID_BASE + 2000));
+        assert_eq!(field(&status, "Uid"), ids(id_base() + 1000));
+        assert_eq!(field(&status, "Gid"), ids(id_base() + 1001));
+        assert_eq!(field(&status, "Groups"), format!("{} {}", id_base() + 1001, id_base() + 2000));
     });
 }
 

@@ -2,7 +2,7 @@
 
 use std::{fs, os::unix::fs::PermissionsExt, process::Command};
 
-use crate::lab::{ID_BASE, Lab, write};
+use crate::lab::{Lab, id_base, write};
 
 /// Docker's masked and read-only paths, and what of ours goes beyond.
 const MASKED: &str = r#""/proc/acpi","/proc/asound","/proc/interrupts","/proc/kcore","/proc/keys","/proc/latency_stats",
@@ -33,7 +33,8 @@ pub(crate) fn output(lab: &Lab, whom: As, arguments: &[&str]) -> String {
     for part in ["", "etc", "tmp", "proc", "sys", "dev"] {
         let path = rootfs.join(part);
         fs::create_dir_all(&path).expect("a directory can be made");
-        std::os::unix::fs::chown(&path, Some(ID_BASE), Some(ID_BASE)).expect("an owner can be set");
+        std::os::unix::fs::chown(&path, Some(id_base()), Some(id_base()))
+            .expect("an owner can be set");
     }
     write(&rootfs.join("job"), sample_job::PROGRAM, 0o755);
     let arguments: Vec<String> =
@@ -63,7 +64,7 @@ fn config(whom: As, arguments: &str) -> String {
         As::Root => (r#"{"uid":0,"gid":0,"umask":18,"additionalGids":[0]}"#, CAPABILITIES),
         As::App => (r#"{"uid":1000,"gid":1001,"umask":18,"additionalGids":[1001,2000]}"#, ""),
     };
-    let map = format!(r#"[{{"containerID":0,"hostID":{ID_BASE},"size":65536}}]"#);
+    let map = format!(r#"[{{"containerID":0,"hostID":{},"size":65536}}]"#, id_base());
     let mount = |at: &str, kind: &str, options: &str| {
         format!(
             r#"{{"destination":"{at}","type":"{kind}","source":"{kind}","options":[{options}]}}"#

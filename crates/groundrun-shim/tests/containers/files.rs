@@ -9,7 +9,7 @@ use groundrun_shim::{
 
 use crate::{
     Test,
-    lab::{Lab, write},
+    lab::{Lab, link, make_dir, write},
 };
 
 pub(crate) const TESTS: &[Test] = &[
@@ -79,7 +79,7 @@ fn a_writable_layer_can_be_on_disk(lab: &Lab) {
     launch.containers[0].root.writable = Writable::Disk(directory.clone());
     assert_eq!(lab.output(&launch), "wrote 1 MiB\n");
     let written = fs::metadata(directory.join("upper/tmp/here")).expect("it is in the directory");
-    assert_eq!((written.len(), written.uid()), (1 << 20, crate::lab::ID_BASE));
+    assert_eq!((written.len(), written.uid()), (1 << 20, crate::lab::id_base()));
 }
 
 fn nothing_is_written_into_a_layer(lab: &Lab) {
@@ -92,9 +92,8 @@ fn nothing_is_written_into_a_layer(lab: &Lab) {
 fn a_given_file_replaces_a_link_and_stays_inside(lab: &Lab) {
     let (layer, outside) = (lab.new_directory(), lab.new_directory().join("file"));
     write(&outside, b"untouched\n", 0o644);
-    fs::create_dir(layer.join("etc")).expect("a directory can be made");
-    std::os::unix::fs::symlink(&outside, layer.join("etc/resolv.conf"))
-        .expect("a link can be made");
+    make_dir(&layer.join("etc"));
+    link(&outside, &layer.join("etc/resolv.conf"));
     let mut launch = lab.launch(&["cat", "/etc/resolv.conf"]);
     launch.containers[0].root.layers.insert(0, layer);
     let given =
@@ -113,8 +112,8 @@ fn a_working_directory_is_made_for_the_user(lab: &Lab) {
     assert_eq!(lab.output(&launch), "wrote 1 MiB\n");
     let made =
         fs::metadata(directory.join("upper/srv/new/deep/here")).expect("it is in the directory");
-    assert_eq!(made.uid(), crate::lab::ID_BASE + 1000);
-    assert_eq!(made.gid(), crate::lab::ID_BASE + 1001);
+    assert_eq!(made.uid(), crate::lab::id_base() + 1000);
+    assert_eq!(made.gid(), crate::lab::id_base() + 1001);
 }
 
 fn a_working_directory_that_is_a_file_is_their_fault(lab: &Lab) {
@@ -126,9 +125,9 @@ fn a_working_directory_that_is_a_file_is_their_fault(lab: &Lab) {
 
 fn links_of_the_image_stay_inside(lab: &Lab) {
     let layer = lab.new_directory();
-    fs::create_dir(layer.join("etc")).expect("a directory can be made");
+    make_dir(&layer.join("etc"));
     let link = |target: &str, name: &str| {
-        std::os::unix::fs::symlink(target, layer.join(name)).expect("a link can be made");
+        crate::lab::link(target, &layer.join(name));
     };
     // The accounts of the machine, by every way that a link could lead there.
     link("../../../../../../../../etc/passwd", "etc/passwd");

@@ -14,6 +14,7 @@ use std::{
 use groundrun_shim::{
     Connection, LayerMounts, Spawner, SpawnerConfig, SpawnerHandle,
     dir::{self, Standing},
+    enter::Entered,
     log::{Line, Reader, Source},
     protocol::{
         Cause, Cgroup, CgroupKind, Container, Counter, End, Exit, ExitRecord, Launch, LogBounds,
@@ -22,8 +23,20 @@ use groundrun_shim::{
 };
 use tempfile::TempDir;
 
-/// First of the ids that containers get. No account of a usual machine has them.
-pub(crate) const ID_BASE: u32 = 0x2000_0000;
+use crate::user;
+
+/// First of the ids that containers get, as the tests see them. Of the machine's no usual account has those.
+pub(crate) fn id_base() -> u32 {
+    if user::is_one() { 1 } else { 0x2000_0000 }
+}
+
+/// Gives a file of a layer to the image's root, as an image store does.
+pub(crate) fn own(path: &Path) {
+    if user::is_one() {
+        let root = Some(id_base());
+        std::os::unix::fs::lchown(path, root, root).expect("an owner can be set");
+    }
+}
 
 pub(crate) const MIB: u64 = 1 << 20;
 
@@ -38,7 +51,9 @@ pub(crate) struct Lab {
     /// For the test that ends it.
     pub(crate) doomed: Mutex<Option<SpawnerHandle>>,
     directory: TempDir,
-    cgroups: Vec<PathBuf>,
+    /// An ordinary user's namespaces, held as long as the tests run.
+    _entered: Option<Entered>,
+    pub(crate) cgroups: Vec<PathBuf>,
     next: AtomicU32,
 }
 
@@ -57,18 +72,24 @@ pub(crate) struct Outcome {
 
 impl Lab {
     pub(crate) fn new() -> Self {
+        let directory = TempDir::new().expect("a directory can be made");
+        let entered = user::is_one().then(|| user::entered(directory.path()));
         let fork = |layer_mounts| {
             let config = SpawnerConfig { layer_mounts, ..SpawnerConfig::default() };
-            Spawner::fork(config).expect("a spawner can be forked")
+            match &entered {
+                None => Spawner::fork(config),
+                Some(entered) => Spawner::fork_in(entered, config),
+            }
+            .expect("a spawner can be forked")
         };
         let spawner = fork(LayerMounts::Ready);
         let old_way = fork(LayerMounts::EachTime);
         let doomed = Mutex::new(Some(fork(LayerMounts::Ready)));
-        let directory = TempDir::new().expect("a directory can be made");
         // As data directories are: closed to others, which must not matter to a container's root.
         let layer = directory.path().join("layer");
         for part in ["", "etc", "tmp"] {
             fs::create_dir_all(layer.join(part)).expect("a layer can be made");
+            own(&layer.join(part));
         }
         write(&layer.join("job"), sample_job::PROGRAM, 0o755);
         write(
@@ -82,7 +103,8 @@ impl Lab {
             old_way,
             doomed,
             directory,
-            cgroups: cgroups::parents(),
+            cgroups: user::cgroups().unwrap_or_else(cgroups::parents),
+            _entered: entered,
             next: AtomicU32::new(0),
         }
     }
@@ -118,7 +140,7 @@ impl Lab {
                 termination_message_path: TERMINATION_MESSAGE_PATH.into(),
             }],
             volumes: vec![],
-            id_base: ID_BASE,
+            id_base: id_base(),
             hostname: "job-abcde".into(),
             network: Network::None,
             files: vec![],
@@ -140,7 +162,7 @@ impl Lab {
     pub(crate) fn new_directory(&self) -> PathBuf {
         let number = self.next.fetch_add(1, Ordering::Relaxed);
         let path = self.directory.path().join(format!("directory-{number}"));
-        fs::create_dir(&path).expect("a directory can be made");
+        make_dir(&path);
         path
     }
 
@@ -253,19 +275,10 @@ impl Attempt {
         until(text, || self.lines().iter().any(|line| line.text == text.as_bytes()));
     }
 
-    /// The pid of its shim: the only process that has its lock open.
+    /// The pid of its shim, as the kernel noted it with the socket that it listens on.
     pub(crate) fn shim(&self) -> rustix::process::Pid {
-        let lock = fs::canonicalize(self.directory.join(dir::LOCK)).expect("the lock is there");
-        let holds = |process: &Path| {
-            let Ok(fds) = fs::read_dir(process.join("fd")) else { return false };
-            fds.flatten().any(|fd| fs::read_link(fd.path()).ok().as_deref() == Some(&lock))
-        };
-        let processes = fs::read_dir("/proc").expect("/proc is there").flatten();
-        let mut found = processes.filter_map(|process| {
-            let pid = process.file_name().to_str()?.parse().ok()?;
-            if holds(&process.path()) { rustix::process::Pid::from_raw(pid) } else { None }
-        });
-        found.next().expect("a shim holds the lock")
+        let connection = Connection::open(&self.directory).expect("its shim listens");
+        rustix::net::sockopt::socket_peercred(&connection).expect("the kernel knows").pid
     }
 }
 
@@ -305,9 +318,22 @@ fn wait_readable(connection: &Connection) {
     assert_eq!(ready, 1, "no news in {PATIENCE:?}");
 }
 
+/// Of a layer.
+pub(crate) fn make_dir(path: &Path) {
+    fs::create_dir(path).expect("a directory can be made");
+    own(path);
+}
+
+/// Of a layer.
+pub(crate) fn link(target: impl AsRef<Path>, path: &Path) {
+    std::os::unix::fs::symlink(target, path).expect("a link can be made");
+    own(path);
+}
+
 pub(crate) fn write(path: &Path, contents: &[u8], mode: u32) {
     fs::write(path, contents).expect("a file can be written");
     fs::set_permissions(path, fs::Permissions::from_mode(mode)).expect("a mode can be set");
+    own(path);
 }
 
 /// The machine's cgroups, version 1 or 2, as far as the tests need them.

@@ -1,10 +1,13 @@
 //! `groundrun run`: one job to completion, with a private engine, and everything that it does shown.
 
-use std::{path::PathBuf, sync::Arc, time::Duration};
+use std::{
+    path::{Path, PathBuf},
+    sync::Arc,
+    time::Duration,
+};
 
 use clap::Args;
 use groundrun_core::{id::ExecutionUid, record::Outcome};
-use groundrun_shim::SpawnerHandle;
 use serde_json::Value;
 use tokio::{
     signal::unix::{SignalKind, signal},
@@ -23,6 +26,7 @@ use crate::{
     document::{self, Document},
     follow::Follow,
     ground::{Front, Running},
+    rights::Rights,
     show::Show,
     world,
 };
@@ -64,12 +68,15 @@ pub(crate) fn ground(args: &RunArgs) -> Result<Ground, Stop> {
     Ok(ground)
 }
 
-/// Runs it; `spawner` was forked before any thread was made.
-pub(crate) fn main(
-    args: RunArgs,
-    mut ground: Ground,
-    spawner: SpawnerHandle,
-) -> Result<Exit, Stop> {
+impl RunArgs {
+    /// Where the state is kept, if it is.
+    pub(crate) fn data_dir(&self) -> Option<&Path> {
+        self.ground.data_dir.as_deref()
+    }
+}
+
+/// Runs it with rights that were taken before any thread was made.
+pub(crate) fn main(args: RunArgs, mut ground: Ground, rights: Rights) -> Result<Exit, Stop> {
     let document = edited(document::read(&args.file)?, &args)?;
     let overrides = args.overrides.overrides()?;
     let scratch = tempfile::Builder::new()
@@ -82,7 +89,7 @@ pub(crate) fn main(
     let token = world::secret();
     let runtime = crate::runtime()?;
     runtime.block_on(async {
-        let running = Running::start(&ground, Front::private(token.clone()), spawner).await?;
+        let running = Running::start(&ground, Front::private(token.clone()), rights).await?;
         let client = Client::new(&ServerArgs {
             url: running.url(),
             project: ground.project.clone(),
