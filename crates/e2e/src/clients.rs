@@ -78,6 +78,12 @@ pub fn python() -> PathBuf {
     python
 }
 
+/// Where the packages of that Python are.
+pub fn python_packages() -> PathBuf {
+    let code = "import sysconfig; print(sysconfig.get_path('purelib'))";
+    run(Command::new(python()).args(["-c", code])).well().out.trim().into()
+}
+
 /// The folder with Google's Node client that `cargo xtask needs` made.
 pub fn node_modules() -> PathBuf {
     let dir = root().join("target/e2e/node/node_modules");

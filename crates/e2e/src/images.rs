@@ -11,7 +11,7 @@ use flate2::{Compression, write::GzEncoder};
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 
-use crate::clients::run;
+use crate::clients::{self, run};
 
 /// An OCI layout with busybox and links for the programs that the tests use. Gives the layout's directory.
 pub fn busybox(dir: &Path) -> PathBuf {
@@ -41,25 +41,93 @@ pub fn busybox_as(dir: &Path, config: Value) -> PathBuf {
     layout(dir.join("busybox"), &root, config)
 }
 
+/// Python and its standard library.
+const PYTHON: &[&str] = &[
+    "python3.11-minimal",
+    "libpython3.11-minimal",
+    "libpython3.11-stdlib",
+    "libc6",
+    "zlib1g",
+    "libexpat1",
+    "libssl3",
+    "libffi8",
+    "libbz2-1.0",
+    "liblzma5",
+    "libsqlite3-0",
+    "libgcc-s1",
+];
+
+/// Its driver for PostgreSQL, and what libpq can speak.
+const PYTHON_POSTGRES: &[&str] = &[
+    "python3-psycopg2",
+    "libpq5",
+    "libgssapi-krb5-2",
+    "libkrb5-3",
+    "libk5crypto3",
+    "libkrb5support0",
+    "libcom-err2",
+    "libkeyutils1",
+    "libldap-2.5-0",
+    "libsasl2-2",
+    "libgnutls30",
+    "libp11-kit0",
+    "libidn2-0",
+    "libunistring2",
+    "libtasn1-6",
+    "libnettle8",
+    "libhogweed6",
+    "libgmp10",
+];
+
 /// An OCI layout with Python and its standard library, from Debian's packages.
 pub fn python(dir: &Path) -> PathBuf {
-    let wanted = [
-        "python3.11-minimal",
-        "libpython3.11-minimal",
-        "libpython3.11-stdlib",
-        "libc6",
-        "zlib1g",
-        "libexpat1",
-        "libssl3",
-        "libffi8",
-        "libbz2-1.0",
-        "liblzma5",
-        "libsqlite3-0",
-        "libgcc-s1",
-    ];
-    let root = packages(dir, "python", &wanted);
+    let root = packages(dir, "python", PYTHON);
     let config = json!({"Entrypoint": ["/usr/bin/python3.11"], "Env": ["PATH=/usr/bin:/bin", "PYTHONDONTWRITEBYTECODE=1"]});
     layout(dir.join("python"), &root, config)
+}
+
+/// The same with Debian's driver for PostgreSQL, and in `/site` Google's auth library as `cargo xtask needs` brought it.
+pub fn python_with_google(dir: &Path) -> PathBuf {
+    let root = packages(dir, "python-google", &[PYTHON, PYTHON_POSTGRES].concat());
+    let (from, to) = (clients::python_packages(), root.join("site"));
+    fs::create_dir_all(&to).expect("a directory");
+    // Without the API clients, which are a hundred megabytes.
+    for entry in fs::read_dir(from).expect("packages").flatten() {
+        if entry.file_name() != "googleapiclient" && entry.file_name() != "pip" {
+            run(Command::new("cp").arg("-a").arg(entry.path()).arg(&to)).well();
+        }
+    }
+    let config = json!({
+        "Entrypoint": ["/usr/bin/python3.11"],
+        "Env": [
+            "PATH=/usr/bin:/bin", "PYTHONDONTWRITEBYTECODE=1",
+            "PYTHONPATH=/site:/usr/lib/python3/dist-packages",
+        ],
+    });
+    layout(dir.join("python-google"), &root, config)
+}
+
+/// An OCI layout with this machine's Node and the libraries it needs, and in `/node_modules` Google's auth library as
+/// `cargo xtask needs` brought it.
+pub fn node_with_google(dir: &Path) -> PathBuf {
+    let root = dir.join("node-root");
+    let node = fs::canonicalize(which("node")).expect("node is there");
+    let needed = run(Command::new("ldd").arg(&node)).well().out;
+    let files = needed.split_whitespace().filter(|word| word.starts_with('/')).map(PathBuf::from);
+    for file in files.chain([node.clone()]) {
+        let to = root.join(file.strip_prefix("/").expect("an absolute path"));
+        fs::create_dir_all(to.parent().expect("it is in a folder")).expect("a directory");
+        fs::copy(&file, to).expect("copied");
+    }
+    let to = root.join("node_modules");
+    fs::create_dir_all(&to).expect("a directory");
+    for entry in fs::read_dir(clients::node_modules()).expect("packages").flatten() {
+        // The API clients are two hundred megabytes.
+        if entry.file_name() != "googleapis" {
+            run(Command::new("cp").arg("-a").arg(entry.path()).arg(&to)).well();
+        }
+    }
+    layout(dir.join("node"), &root, json!({"Entrypoint": [node]}))
 }
 
 /// An OCI layout with the server and the client of PostgreSQL, and a shell, from Debian's packages. It runs as an

@@ -2,6 +2,7 @@
 
 use std::{
     fs, io,
+    net::Ipv4Addr,
     path::PathBuf,
     sync::Arc,
     thread::{self, JoinHandle},
@@ -87,6 +88,12 @@ impl HostBackend {
         let shared = Arc::new(Shared::new(means, inbox).map_err(OpenError::Threads)?);
         let threads = Shared::threads(&shared).map_err(OpenError::Threads)?;
         Ok(Self { shared, threads })
+    }
+
+    /// What stands for the machine's loopback in the network of tasks; none where they may not reach it.
+    #[must_use]
+    pub fn host_address(&self) -> Option<Ipv4Addr> {
+        self.shared.means.network.as_ref()?.host()
     }
 
     /// The cgroups of its attempts.

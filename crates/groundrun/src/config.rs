@@ -12,7 +12,7 @@ use std::{
 use groundrun_host::cgroup::Limiting;
 use serde::Deserialize;
 
-use crate::cli::{GroundArgs, Network, ServeArgs, WritableLayer, exit::Stop};
+use crate::cli::{Adc, GroundArgs, Network, ServeArgs, WritableLayer, exit::Stop};
 
 /// A share of CPU is an upper bound only, and most jobs wait for something most of the time.
 const CPU_OVERCOMMIT: NonZeroU16 = NonZeroU16::new(4).expect("4 is not zero");
@@ -38,6 +38,7 @@ pub(crate) struct File {
     region: Option<String>,
     network: Option<Network>,
     no_host_access: Option<bool>,
+    adc: Option<Adc>,
     writable_layer: Option<WritableLayer>,
     no_limits: Option<bool>,
     #[serde(default, deserialize_with = "memory_share")]
@@ -83,6 +84,8 @@ pub(crate) struct Ground {
     pub(crate) network: Network,
     /// Tasks in private networks do not reach the machine's loopback.
     pub(crate) no_host_access: bool,
+    /// Whose tokens tasks in private networks get.
+    pub(crate) adc: Adc,
     pub(crate) writable_layer: WritableLayer,
     /// Limits that cannot hold keep nothing from running.
     pub(crate) no_limits: bool,
@@ -162,6 +165,7 @@ impl Ground {
                 .unwrap_or_else(|| DEFAULT_REGION.into()),
             network: args.network.or(file.network).unwrap_or(Network::Host),
             no_host_access: args.no_host_access.or(file.no_host_access).unwrap_or(false),
+            adc: args.adc.or(file.adc).unwrap_or(Adc::Task),
             writable_layer: args
                 .writable_layer
                 .or(file.writable_layer)

@@ -12,8 +12,8 @@ use groundrun_core::{
 };
 use groundrun_engine::{Engine, EngineConfig, Mailbox};
 use groundrun_host::{
-    HostBackend, HostConfig, HostLogs, Mountable, Mounts, MountsError, Share, capacity,
-    cgroup::Unenforced,
+    HostBackend, HostConfig, HostLogs, Mountable, Mounts, MountsError, PrivateNetwork, Share,
+    capacity, cgroup::Unenforced,
 };
 use groundrun_image::{
     BuiltIn, BuiltInFile, Credentials, ImageService, ImageStore, Progress, Settings,
@@ -32,7 +32,8 @@ use crate::{
     config::Ground,
     prepare,
     rights::Rights,
-    services, world,
+    services::Answers,
+    world,
 };
 
 /// The image that comes with the program.
@@ -78,6 +79,7 @@ impl Running {
     /// then reaches a server that works.
     pub(crate) async fn start(ground: &Ground, front: Front, rights: Rights) -> Result<Self, Stop> {
         let config = server_config(ground, front)?;
+        let projects = config.projects.clone();
         let data_dir = std::path::absolute(&ground.data_dir).map_err(|e| {
             Stop::bad_input(format!("data directory {}: {e}", ground.data_dir.display()))
         })?;
@@ -97,15 +99,15 @@ impl Running {
                 .await
                 .map_err(|e| cannot_serve(&e))?
         };
-        let mint = services::mint(&data_dir);
-        services::publish(&mint, &bound);
+        let answers = Arc::new(Answers::open(ground, &data_dir, projects, (*store).clone())?);
+        answers.publish(&bound);
         let mut host = HostConfig::new(data_dir.clone(), Arc::new(world::now));
         host.network = match ground.network {
-            // groundrun_host::Network::Private(PrivateNetwork { host_access: !ground.no_host_access, api_port, services })
-            cli::Network::Private => {
-                let lines = vec!["private networks are not wired yet: --network host".to_owned()];
-                return Err(Stop::cannot_run_here(lines));
-            }
+            cli::Network::Private => groundrun_host::Network::Private(PrivateNetwork {
+                host_access: !ground.no_host_access,
+                api_port: Some(bound.local_addr().port()),
+                services: answers.clone(),
+            }),
             cli::Network::Host => groundrun_host::Network::Host,
             cli::Network::None => groundrun_host::Network::None,
         };
@@ -123,6 +125,9 @@ impl Running {
         host.demand = prepare::demand(ground);
         let backend = HostBackend::new(host, mounts, rights.spawner.clone(), inbox)
             .map_err(|e| failed("prepare this machine for tasks", &e))?;
+        if let Some(address) = backend.host_address() {
+            answers.host_is_at(address);
+        }
         if let Some(Unenforced { controllers, why }) = backend.cgroups().unenforced() {
             let controllers = controllers.join(", ");
             tracing::warn!(controllers, why, "limits do not hold, as --no-limits accepts");

@@ -40,6 +40,20 @@ pub(crate) fn boot_id() -> Result<BootId, Stop> {
     text.trim().parse().map(BootId).map_err(|e| Stop::cannot_run_here(vec![format!("{path}: {e}")]))
 }
 
+/// Where Google's libraries would look for the user's own credentials.
+pub(crate) fn application_default_credentials() -> Result<PathBuf, Stop> {
+    let named = |name| std::env::var_os(name).filter(|path| !path.is_empty()).map(PathBuf::from);
+    if let Some(file) = named("GOOGLE_APPLICATION_CREDENTIALS") {
+        return Ok(file);
+    }
+    let gcloud = named("CLOUDSDK_CONFIG").or_else(|| Some(named("HOME")?.join(".config/gcloud")));
+    gcloud.map(|folder| folder.join("application_default_credentials.json")).ok_or_else(|| {
+        Stop::bad_input(
+            "--adc=host: no home directory is known: set GOOGLE_APPLICATION_CREDENTIALS",
+        )
+    })
+}
+
 /// Who runs us.
 pub(crate) fn surroundings() -> Surroundings {
     Surroundings {

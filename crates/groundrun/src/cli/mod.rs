@@ -125,6 +125,11 @@ pub(crate) struct GroundArgs {
     #[arg(long, env = "GROUNDRUN_NO_HOST_ACCESS", num_args = 0..=1, default_missing_value = "true", require_equals = true, value_name = "BOOL")]
     pub(crate) no_host_access: Option<bool>,
 
+    /// Whose tokens the metadata server of a private network hands out: the task's own, which this server alone knows, or
+    /// your own Google credentials (`gcloud auth application-default login`), with all that you may do [default: task].
+    #[arg(long, env = "GROUNDRUN_ADC", value_enum)]
+    pub(crate) adc: Option<Adc>,
+
     /// Where a task's writable layer lives; in memory it counts against the task's limit, as on Cloud Run [default: memory].
     #[arg(long, env = "GROUNDRUN_WRITABLE_LAYER", value_enum)]
     pub(crate) writable_layer: Option<WritableLayer>,
@@ -151,6 +156,15 @@ pub(crate) enum Network {
     Host,
     /// A loopback of its own and nothing else.
     None,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum, serde::Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum Adc {
+    /// Tokens of this server, in the name of the task's service account.
+    Task,
+    /// The user's own Google credentials.
+    Host,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum, serde::Deserialize)]
