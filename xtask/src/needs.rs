@@ -107,8 +107,15 @@ fn account() -> Result<(), String> {
     Ok(())
 }
 
-/// Google's discovery client and its auth library, and what the latter checks tokens against a JSON web key set with.
-const PYTHON: &[&str] = &["google-api-python-client", "google-auth[requests]", "pyjwt"];
+/// Google's discovery client and its auth library, what the latter checks tokens against a JSON web key set with, and gRPC's
+/// own server, whose health service startup probes ask.
+const PYTHON: &[&str] = &[
+    "google-api-python-client",
+    "google-auth[requests]",
+    "pyjwt",
+    "grpcio",
+    "grpcio-health-checking",
+];
 
 /// A virtual environment with Google's discovery client and auth library.
 fn python() -> Result<(), String> {
@@ -140,7 +147,7 @@ fn imports(venv: &Path) -> bool {
         && sh::command(&[
             &python.display().to_string(),
             "-c",
-            "import googleapiclient.discovery, requests, jwt",
+            "import googleapiclient.discovery, requests, jwt, grpc_health.v1.health",
         ])
         .status()
         .is_ok_and(|s| s.success())

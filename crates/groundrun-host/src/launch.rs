@@ -84,7 +84,7 @@ pub(crate) fn launch(
                 launched(spec, container, ground, writable)
             })
             .collect::<Result<_, _>>()?,
-        volumes: volumes(spec, dir)?,
+        volumes: volumes(spec, dir),
         id_base: config.id_base,
         files: files(&spec.hostname, attached, host),
         hostname: spec.hostname.clone(),
@@ -106,10 +106,6 @@ pub(crate) enum LaunchFault {
     Process(#[from] ProcessFault),
     #[error("{what} {name:?} that container {container:?} names is not there")]
     Unknown { what: &'static str, name: String, container: String },
-    #[error(
-        "volume {0:?} on disk cannot be held to its sizeLimit on this machine: leave the limit out, or use medium Memory"
-    )]
-    SizeLimitOnDisk(String),
 }
 
 /// Directories that [`launch`] expects in the attempt's, beyond it.
@@ -119,11 +115,28 @@ pub(crate) fn directories(spec: &AttemptSpec, dir: &Path, config: &HostConfig) -
             Writable::Memory { .. } => None,
             Writable::Disk(directory) => Some(directory),
         });
-    let is_on_disk = |volume: &VolumeSpec| {
-        matches!(volume.kind, VolumeKind::EmptyDir { medium: Medium::Disk, .. })
+    let on_disk = spec.volumes.iter().enumerate().filter_map(|(index, volume)| match volume.kind {
+        VolumeKind::EmptyDir { medium: Medium::Disk, size_limit: None } => {
+            Some(volume_path(dir, index))
+        }
+        VolumeKind::EmptyDir { medium: Medium::Disk, size_limit: Some(_) } => {
+            Some(dir.join(VOLUMES))
+        }
+        VolumeKind::EmptyDir { medium: Medium::Memory, .. } => None,
+    });
+    layers.chain(on_disk).collect()
+}
+
+/// Files with file systems that [`launch`] expects, and their sizes in bytes.
+pub(crate) fn images(spec: &AttemptSpec, dir: &Path) -> Vec<(PathBuf, u64)> {
+    let volumes = spec.volumes.iter().enumerate();
+    let image = |(index, volume): (usize, &VolumeSpec)| match volume.kind {
+        VolumeKind::EmptyDir { medium: Medium::Disk, size_limit: Some(bytes) } => {
+            Some((volume_path(dir, index), bytes))
+        }
+        VolumeKind::EmptyDir { .. } => None,
     };
-    let on_disk = spec.volumes.iter().enumerate().filter(|(_, volume)| is_on_disk(volume));
-    layers.chain(on_disk.map(|(index, _)| volume_dir(dir, index))).collect()
+    volumes.filter_map(image).collect()
 }
 
 fn writable(spec: &AttemptSpec, index: usize, dir: &Path, config: &HostConfig) -> Writable {
@@ -136,21 +149,21 @@ fn writable(spec: &AttemptSpec, index: usize, dir: &Path, config: &HostConfig) -
     }
 }
 
-fn volume_dir(dir: &Path, index: usize) -> PathBuf {
+fn volume_path(dir: &Path, index: usize) -> PathBuf {
     dir.join(VOLUMES).join(index.to_string())
 }
 
-fn volumes(spec: &AttemptSpec, dir: &Path) -> Result<Vec<Volume>, LaunchFault> {
+fn volumes(spec: &AttemptSpec, dir: &Path) -> Vec<Volume> {
     let memory: u64 = spec.containers.iter().map(|container| container.limits.memory_bytes).sum();
     let volume = |(index, volume): (usize, &VolumeSpec)| match volume.kind {
         VolumeKind::EmptyDir { medium: Medium::Memory, size_limit } => {
-            Ok(Volume::Memory { max_bytes: size_limit.unwrap_or(memory / 2) })
+            Volume::Memory { max_bytes: size_limit.unwrap_or(memory / 2) }
         }
         VolumeKind::EmptyDir { medium: Medium::Disk, size_limit: None } => {
-            Ok(Volume::Disk { directory: volume_dir(dir, index) })
+            Volume::Disk { directory: volume_path(dir, index) }
         }
         VolumeKind::EmptyDir { medium: Medium::Disk, size_limit: Some(_) } => {
-            Err(LaunchFault::SizeLimitOnDisk(volume.name.clone()))
+            Volume::Image { file: volume_path(dir, index) }
         }
     };
     spec.volumes.iter().enumerate().map(volume).collect()
@@ -396,6 +409,7 @@ mod tests {
             empty("cache", Medium::Memory, None),
             empty("small", Medium::Memory, Some(5)),
             empty("scratch", Medium::Disk, None),
+            empty("bounded", Medium::Disk, Some(7)),
         ];
         let launch = of(&two, |_| {}).expect("it can be run");
         assert_eq!(launch.containers[0].depends_on, [1]);
@@ -404,20 +418,14 @@ mod tests {
             Volume::Memory { max_bytes: 512 << 20 },
             Volume::Memory { max_bytes: 5 },
             Volume::Disk { directory: "/data/a/volumes/2".into() },
+            Volume::Image { file: "/data/a/volumes/3".into() },
         ];
+        let dir = Path::new("/data/a");
+        assert_eq!(images(&two, dir), [("/data/a/volumes/3".into(), 7)]);
         assert_eq!(launch.volumes, volumes);
         two.containers[0].mounts = vec![mount("nowhere")];
         let fault = of(&two, |_| {}).expect_err("there is no such volume");
         assert!(fault.to_string().contains("\"nowhere\""), "{fault}");
-    }
-
-    #[test]
-    fn a_limit_that_nothing_enforces_is_refused_by_name() {
-        let mut limited = spec();
-        let kind = VolumeKind::EmptyDir { medium: Medium::Disk, size_limit: Some(1 << 20) };
-        limited.volumes = vec![VolumeSpec { name: "scratch".into(), kind }];
-        let fault = of(&limited, |_| {}).expect_err("nothing holds it to its limit");
-        assert_eq!(fault, LaunchFault::SizeLimitOnDisk("scratch".into()));
     }
 
     #[test]

@@ -16,6 +16,7 @@ pub mod network;
 mod orphans;
 mod removal;
 mod settle;
+mod volumes;
 mod watch;
 mod work;
 

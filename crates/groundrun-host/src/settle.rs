@@ -29,9 +29,10 @@ use crate::{
     book::Wants,
     cgroup::Cgroups,
     config::{HostConfig, Mounts, Network},
-    launch::{Attached, Ground, HostFiles, directories, launch},
+    launch::{Attached, Ground, HostFiles, directories, images, launch},
     network::{Namespace, TakeError, TaskNetwork, TaskSockets},
     orphans,
+    volumes::make_image,
     watch::{Bell, Waited, wait_readable},
 };
 
@@ -275,6 +276,9 @@ impl Means {
         self.attempts.make(spec.id).map_err(|err| (dir.clone(), err))?;
         for below in directories(spec, &dir, &self.config) {
             make(&below).map_err(|err| (below, err))?;
+        }
+        for (file, bytes) in images(spec, &dir) {
+            make_image(&file, bytes).map_err(|err| (file, err))?;
         }
         Ok(dir)
     }

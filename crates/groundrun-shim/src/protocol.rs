@@ -130,6 +130,11 @@ pub enum Volume {
         /// Empty, made by the server, removed by it.
         directory: PathBuf,
     },
+    /// On the disk, bounded: its size is that of a file system of its own.
+    Image {
+        /// A file with an empty ext4, made by the server, removed by it.
+        file: PathBuf,
+    },
 }
 
 /// A volume in a container's file system.

@@ -12,7 +12,11 @@ mod nr {
     pub const NANOSLEEP: usize = 35;
     pub const GETPID: usize = 39;
     pub const SOCKET: usize = 41;
+    pub const CONNECT: usize = 42;
+    pub const ACCEPT4: usize = 288;
     pub const SENDTO: usize = 44;
+    pub const BIND: usize = 49;
+    pub const LISTEN: usize = 50;
     pub const CLONE: usize = 56;
     pub const EXIT_GROUP: usize = 231;
     pub const KILL: usize = 62;
@@ -36,7 +40,11 @@ mod nr {
     pub const NANOSLEEP: usize = 101;
     pub const GETPID: usize = 172;
     pub const SOCKET: usize = 198;
+    pub const CONNECT: usize = 203;
+    pub const ACCEPT4: usize = 242;
     pub const SENDTO: usize = 206;
+    pub const BIND: usize = 200;
+    pub const LISTEN: usize = 201;
     pub const CLONE: usize = 220;
     pub const EXIT_GROUP: usize = 94;
     pub const KILL: usize = 129;
@@ -159,16 +167,51 @@ pub fn clone3_nothing() -> isize {
     call(nr::CLONE3, [0, 0, 0, 0, 0, 0])
 }
 
+const INET: usize = 2;
+
+/// A port of 127.0.0.1, as the kernel writes it.
+fn loopback(port: u16) -> [u8; 16] {
+    let [high, low] = port.to_be_bytes();
+    [INET as u8, 0, high, low, 127, 0, 0, 1, 0, 0, 0, 0, 0, 0, 0, 0]
+}
+
+fn stream() -> isize {
+    const STREAM_CLOEXEC: usize = 1 | 0o2_000_000;
+    call(nr::SOCKET, [INET, STREAM_CLOEXEC, 0, 0, 0, 0])
+}
+
+/// A connection to a port of 127.0.0.1.
+pub fn connect(port: u16) -> isize {
+    let fd = stream();
+    let to = loopback(port);
+    let done = call(nr::CONNECT, [fd as usize, to.as_ptr() as usize, to.len(), 0, 0, 0]);
+    if done < 0 { done } else { fd }
+}
+
+/// Listens on a port of 127.0.0.1.
+pub fn listen(port: u16) -> isize {
+    let fd = stream();
+    let at = loopback(port);
+    let bound = call(nr::BIND, [fd as usize, at.as_ptr() as usize, at.len(), 0, 0, 0]);
+    if bound < 0 {
+        return bound;
+    }
+    let done = call(nr::LISTEN, [fd as usize, 16, 0, 0, 0, 0]);
+    if done < 0 { done } else { fd }
+}
+
+pub fn accept(fd: usize) -> isize {
+    call(nr::ACCEPT4, [fd, 0, 0, 0, 0, 0])
+}
+
 /// One datagram to a port of 127.0.0.1.
 pub fn send_datagram(port: u16, bytes: &[u8]) -> isize {
-    const INET: usize = 2;
     const DATAGRAM_CLOEXEC: usize = 2 | 0o2_000_000;
     let fd = call(nr::SOCKET, [INET, DATAGRAM_CLOEXEC, 0, 0, 0, 0]);
     if fd < 0 {
         return fd;
     }
-    let [high, low] = port.to_be_bytes();
-    let to = [INET as u8, 0, high, low, 127, 0, 0, 1, 0, 0, 0, 0, 0, 0, 0, 0];
+    let to = loopback(port);
     let sent = call(
         nr::SENDTO,
         [fd as usize, bytes.as_ptr() as usize, bytes.len(), 0, to.as_ptr() as usize, to.len()],

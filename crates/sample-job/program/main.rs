@@ -41,6 +41,13 @@ fn run(world: &World) -> u8 {
         Some(b"try-clone3") => verbs::try_clone3(),
         Some(b"fork-hold") => verbs::fork_hold(world.argument(2).unwrap_or(b"0")),
         Some(b"hold-exit") => verbs::hold_exit(),
+        Some(b"serve") => verbs::serve(
+            number(2) as u16,
+            world.argument(3).unwrap_or_default(),
+            world.argument(4).unwrap_or(b"0"),
+            world.argument(5),
+        ),
+        Some(b"fetch") => verbs::fetch(number(2) as u16),
         Some(b"tell") => verbs::tell(world, number(2)),
         Some(_) => {
             out::Out::stderr().text(b"no such verb\n");

@@ -39,6 +39,57 @@ pub fn wait_term(code: u8) -> u8 {
     code
 }
 
+/// A child of it listens; it ends with this process, as everything of a container does with process 1.
+pub fn serve(port: u16, text: &[u8], after: &[u8], file: Option<&[u8]>) -> u8 {
+    kernel::hold_term();
+    match kernel::fork() {
+        0 => {
+            sleep(after);
+            let made = file.map_or(0, |path| write_file(path, 1));
+            if made != 0 {
+                return made;
+            }
+            let listener = kernel::listen(port);
+            if listener < 0 {
+                return told(listener);
+            }
+            Out::stdout().text(b"listening\n");
+            loop {
+                let connection = kernel::accept(listener as usize);
+                if connection >= 0 {
+                    // What is asked does not matter, but that it was asked does: who closes unread bytes resets.
+                    kernel::read(connection as usize, &mut [0; 1024]);
+                    kernel::write(connection as usize, text);
+                    kernel::close(connection as usize);
+                }
+            }
+        }
+        child if child < 0 => told(child),
+        _ => {
+            kernel::await_term();
+            0
+        }
+    }
+}
+
+pub fn fetch(port: u16) -> u8 {
+    let connection = kernel::connect(port);
+    if connection < 0 {
+        return told(connection);
+    }
+    kernel::write(connection as usize, b"?");
+    let mut bytes = [0; 1024];
+    loop {
+        match kernel::read(connection as usize, &mut bytes) {
+            length @ 1.. => {
+                Out::stdout().text(&bytes[..length as usize]);
+            }
+            0 => return 0,
+            errno => return told(errno),
+        }
+    }
+}
+
 pub fn eat(mib: u64) -> u8 {
     let bytes = (mib * MIB) as usize;
     let at = kernel::map(bytes);

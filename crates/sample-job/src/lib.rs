@@ -16,6 +16,8 @@
 //! | `try-mknod` · `try-mount` · `try-unshare` · `try-clone3` | asks the kernel for what must be refused, prints `errno N` or `permitted` |
 //! | `fork-hold SECS` | exits at once; a child of it holds standard output open |
 //! | `hold-exit` | sleeps; a child of it asks to trace it, so that its end would wait for the child; that says `held` or `errno N` |
+//! | `serve PORT TEXT [SECS [FILE]]` | after so many seconds makes the file, listens on 127.0.0.1 and says `listening`; answers every connection with the text; ends with 0 at SIGTERM |
+//! | `fetch PORT` | connects to 127.0.0.1 and prints what comes, or `errno N` |
 //! | `tell PORT` | sends `execution task attempt` as a datagram to 127.0.0.1, a witness that no log can make up |
 
 /// The program, an ELF executable for this target.

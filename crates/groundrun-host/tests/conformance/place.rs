@@ -97,9 +97,11 @@ impl HostPlace {
         self.dir.path().join("data")
     }
 
-    /// In the attempt's cgroup.
+    /// In the attempt's cgroup, or in those of its containers.
     fn processes(&self, id: AttemptId) -> BTreeSet<i32> {
-        let groups = self.cgroups.attempt(id, Default::default()).groups;
+        let one = self.cgroups.attempt(id, Default::default());
+        let several = (0..10).map(|index| self.cgroups.container(id, index, Default::default()));
+        let groups: Vec<_> = several.chain([one]).flat_map(|cgroup| cgroup.groups).collect();
         let lists = groups
             .iter()
             .map(|group| fs::read_to_string(group.path.join("cgroup.procs")).unwrap_or_default());

@@ -13,8 +13,9 @@ use rustix::{
 };
 
 use super::{
-    Failure, Owner, Plan, Step, identity, inside, kernel, program, root,
+    Failure, Owner, Plan, Step, identity, inside, kernel, program, root, shared,
     user::{self, User},
+    volumes,
 };
 use crate::{
     dir,
@@ -35,14 +36,18 @@ pub(super) fn become_program(plan: &Plan<'_>) -> Result<Infallible, Failure> {
     sys::process::new_cgroup_namespace().ours("make a cgroup namespace")?;
 
     let ids = plan.tools.ids;
+    let volumes = volumes::take(&container.mounts, &launch.attempt_dir)?;
     let own_root = root::assemble(&container.root, plan.layers, &launch.attempt_dir, owner, ids)?;
+    volumes::show(volumes, &own_root, owner)?;
     let rights = kernel::Rights { ids, own_network: launch.network != Network::Host };
     let dev = kernel::mount_all(&own_root, &container.cgroups, owner, rights)?;
     write_files(plan, own_root.as_fd(), owner)?;
     let user = look_up_user(&container.process.user, own_root.as_fd(), ids)?;
     let users = plan.owner(user.uid, user.gid);
     let cwd = open_cwd(&container.process.cwd, own_root.as_fd(), users)?;
-    name_host(&launch.hostname)?;
+    if !shared::is_needed(launch) {
+        name_host(&launch.hostname)?;
+    }
     plan.tools.oom_score.reset()?;
 
     root::enter(&own_root)?;
@@ -112,7 +117,7 @@ fn open_cwd(cwd: &str, root: BorrowedFd<'_>, owner: Owner) -> Result<OwnedFd, Fa
     inside::make_dir(root, cwd, owner).theirs(format_args!("open the working directory {cwd}"))
 }
 
-fn name_host(name: &str) -> Result<(), Failure> {
+pub(super) fn name_host(name: &str) -> Result<(), Failure> {
     rustix::system::sethostname(name.as_bytes()).ours("set the host name")
 }
 

@@ -11,8 +11,10 @@ mod inside;
 mod kernel;
 mod program;
 mod root;
+pub(crate) mod shared;
 mod start;
 mod user;
+mod volumes;
 
 pub(crate) use failure::{Failure, Step};
 pub(crate) use inside::{Owner, read as read_inside};

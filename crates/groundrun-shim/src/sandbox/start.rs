@@ -17,7 +17,7 @@ use rustix::{
 };
 use serde::{Deserialize, Serialize};
 
-use super::{Failure, Layers, Owner, Step, init};
+use super::{Failure, Layers, Owner, Step, init, shared};
 use crate::{
     clock::now,
     enter::Ids,
@@ -160,7 +160,7 @@ pub(crate) fn start(
         shim: own.as_fd(),
         report: theirs.as_fd(),
     };
-    let init = sys::clone::borrow_until_exec(NAMESPACES, birthplace, || {
+    let init = sys::clone::borrow_until_exec(namespaces(launch), birthplace, || {
         match init::become_program(&plan) {
             Ok(never) => never,
             Err(failure) => {
@@ -176,8 +176,13 @@ pub(crate) fn start(
 }
 
 /// The network is the shim's own, which entered it.
-const NAMESPACES: libc::c_int =
-    libc::CLONE_NEWNS | libc::CLONE_NEWPID | libc::CLONE_NEWUTS | libc::CLONE_NEWIPC;
+fn namespaces(launch: &Launch) -> libc::c_int {
+    let own = libc::CLONE_NEWNS | libc::CLONE_NEWPID;
+    match shared::is_needed(launch) {
+        true => own,
+        false => own | shared::NAMESPACES,
+    }
+}
 
 /// The init has executed or ended: reads what it said.
 fn hear(socket: &OwnedFd, init: OwnedFd) -> Result<Running, Failure> {

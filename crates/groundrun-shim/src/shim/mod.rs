@@ -1,32 +1,35 @@
 //! The shim: one process per attempt, from before its container to after it.
 //!
 //! ```text
-//!  begin ──▶ cgroups ──▶ sandbox ──▶ monitor ──▶ record ──▶ news ──▶ clean up ──▶ exit
-//!    │          └───────────┴─ failed ─────────────▲
+//!  begin ──▶ network, cgroups ──▶ shared ──▶ monitor (sandbox of each) ──▶ record ──▶ news ──▶ clean up ──▶ exit
+//!    │          └──────────┴── failed ─────────────────────────────▲
 //!    └─ begun before: AlreadyBegun, exit
 //! ```
-//! It needs nothing of the server once it has its launch. It is killed with its container's init (PDEATHSIG), and a pid
+//! It needs nothing of the server once it has its launch. With it each container's init is killed (PDEATHSIG), and a pid
 //! namespace without init is empty: so no sub-reaper is needed, and a dead shim leaves nothing running.
 
 mod attempt;
 mod cgroups;
+mod ensemble;
 mod monitor;
 mod network;
 mod patience;
 mod peers;
+mod probe;
 
 use std::os::fd::{AsFd, OwnedFd};
 
 use attempt::{Attempt, Begin};
 use cgroups::Cgroups;
+use ensemble::Verdict;
 use monitor::Monitor;
 use peers::Peers;
 
 use crate::{
     clock::now,
-    log::Writer,
-    protocol::{Cause, Container, End, Exit, ExitRecord, Given, Launch, News},
-    sandbox::{self, Failure, Layers, Output, Step, Tools},
+    log,
+    protocol::{Cause, End, Exit, ExitRecord, Given, Launch, News},
+    sandbox::{self, Failure, Layers, Tools},
     sys,
 };
 
@@ -71,13 +74,9 @@ fn live(
     peers: &mut Peers,
 ) {
     let network = network::enter(launch.network, namespace, tools.ids);
-    let made = match launch.containers.as_slice() {
-        [container] => network.and_then(|()| Cgroups::make(&container.cgroups)),
-        _ => Err(Failure::ours("an attempt of several containers cannot be started yet")),
-    };
-    let (record, cgroups) = match made {
-        Ok(cgroups) => (attend(&mut launch, tools, attempt, &cgroups, peers), Some(cgroups)),
-        Err(failure) => (failed(failure), None),
+    let (record, cgroups) = match network.and_then(|()| make_cgroups(&launch)) {
+        Ok(cgroups) => (attend(&mut launch, tools, attempt, &cgroups, peers), cgroups),
+        Err(failure) => (failed(failure), Vec::new()),
     };
     // The record first: whoever hears the news may look for it at once.
     let recorded = attempt.record(&record);
@@ -85,64 +84,83 @@ fn live(
     if recorded.is_err() {
         attempt.record_later(&record);
     }
-    if let Some(cgroups) = cgroups {
-        cgroups.remove();
-    }
+    cgroups.into_iter().for_each(Cgroups::remove);
 }
 
-/// Starts the program, watches it to its end, and says how that was.
+/// Those of each container, or none.
+fn make_cgroups(launch: &Launch) -> Result<Vec<Cgroups>, Failure> {
+    if launch.containers.len() > log::CONTAINERS_MAX {
+        return Err(Failure::ours("more containers than a log can tell apart"));
+    }
+    let mut made = Vec::with_capacity(launch.containers.len());
+    for container in &launch.containers {
+        match Cgroups::make(&container.cgroups) {
+            Ok(cgroups) => made.push(cgroups),
+            Err(failure) => {
+                made.into_iter().for_each(Cgroups::remove);
+                return Err(failure);
+            }
+        }
+    }
+    Ok(made)
+}
+
+/// Starts the programs, watches them to the end of all, and says how that was.
 fn attend(
     launch: &mut Launch,
     tools: &Tools<'_>,
     attempt: &Attempt,
-    cgroups: &Cgroups,
+    cgroups: &[Cgroups],
     peers: &mut Peers,
 ) -> ExitRecord {
-    let mut monitor = match begin_program(launch, tools, cgroups) {
+    if sandbox::shared::is_needed(launch)
+        && let Err(failure) = sandbox::shared::prepare(launch)
+    {
+        return failed(failure);
+    }
+    let mut monitor = match Monitor::new(launch, tools, cgroups) {
         Ok(monitor) => monitor,
         Err(failure) => return failed(failure),
     };
-    let started = monitor.started();
-    peers.tell(&News::Started { at: started });
-    launch.files = Vec::new();
-    let container = &mut launch.containers[0];
-    forget_the_start(container);
-    let (exit, cause) = monitor.watch(attempt, peers);
+    let verdict = monitor.watch(attempt, peers);
     let ended = now();
-    cgroups.see_empty();
-    let oom_kills = container.oom_kills.as_ref().and_then(cgroups::read).unwrap_or(0);
-    let cause = match (cause, exit) {
-        (Cause::OnItsOwn, Exit::Signal(9)) if oom_kills > 0 => Cause::OutOfMemory,
-        (cause, _) => cause,
+    cgroups.iter().for_each(Cgroups::see_empty);
+    let (index, end) = end_of(verdict, &monitor);
+    let started = monitor.started();
+    let end = match (launch.containers.as_slice(), end) {
+        ([_, _, ..], end @ (End::Exited { .. } | End::StartFailed { .. })) => {
+            End::Of { container: launch.containers[index].name.clone(), end: Box::new(end) }
+        }
+        (_, end) => end,
     };
-    let end = End::Exited {
-        exit,
-        cause,
-        oom_kills,
-        memory_peak: container.memory_peak.as_ref().and_then(cgroups::read),
-        message: monitor.termination_message(&container.termination_message_path),
-    };
-    ExitRecord { started: Some(started), ended, end }
+    ExitRecord { started, ended, end }
 }
 
-/// Arguments and environment can have megabytes, and are the program's now.
-fn forget_the_start(container: &mut Container) {
-    container.process.argv = Vec::new();
-    container.process.env = Vec::new();
-    sys::memory::trim();
-}
-
-fn begin_program(
-    launch: &Launch,
-    tools: &Tools<'_>,
-    cgroups: &Cgroups,
-) -> Result<Monitor, Failure> {
-    let log = Writer::new(launch.attempt_dir.join(crate::dir::LOG), launch.log);
-    let (stdout, program_stdout) = monitor::pipe().ours("make a pipe")?;
-    let (stderr, program_stderr) = monitor::pipe().ours("make a pipe")?;
-    let output = Output { stdout: program_stdout, stderr: program_stderr };
-    let running = sandbox::start(launch, 0, tools, cgroups.tasks(), cgroups.birthplace(), output)?;
-    Ok(Monitor::new(running, stdout, stderr, log, launch.timeout, launch.grace))
+/// What an attempt came to, and which container made it so.
+fn end_of(verdict: Verdict, monitor: &Monitor<'_>) -> (usize, End) {
+    match verdict {
+        Verdict::StartFailed { index } => {
+            let Failure { whose, why } = monitor
+                .failure(index)
+                .cloned()
+                .unwrap_or_else(|| Failure::ours("the container could not be started"));
+            (index, End::StartFailed { whose, why })
+        }
+        Verdict::ProbeFailed { index, why } => {
+            (index, End::ProbeFailed { container: monitor.container(index).name.clone(), why })
+        }
+        Verdict::Exited { index, exit, cause } => {
+            let container = monitor.container(index);
+            let oom_kills = container.oom_kills.as_ref().and_then(cgroups::read).unwrap_or(0);
+            let cause = match (cause, exit) {
+                (Cause::OnItsOwn, Exit::Signal(9)) if oom_kills > 0 => Cause::OutOfMemory,
+                (cause, _) => cause,
+            };
+            let memory_peak = container.memory_peak.as_ref().and_then(cgroups::read);
+            let message = monitor.termination_message(index);
+            (index, End::Exited { exit, cause, oom_kills, memory_peak, message })
+        }
+    }
 }
 
 fn failed(failure: Failure) -> ExitRecord {

@@ -1,8 +1,9 @@
-//! Watches a running program to its end: one loop that waits for whatever comes first.
+//! Watches the containers of an attempt to their end: one loop that waits for whatever comes first, and does what the
+//! [`Ensemble`] decides.
 
 use std::{
     io,
-    os::fd::{AsFd, OwnedFd},
+    os::fd::{AsFd, BorrowedFd, OwnedFd},
     time::{Duration, Instant},
 };
 
@@ -15,193 +16,307 @@ use rustix::{
 
 use super::{
     attempt::Attempt,
-    patience::{Order, Patience},
+    cgroups::Cgroups,
+    ensemble::{Ensemble, Order, Verdict},
     peers::Peers,
+    probe::Question,
 };
 use crate::{
     clock::now,
     log::{Source, Stream, Writer},
-    protocol::{Cause, Exit, TERMINATION_MESSAGE_BYTES_MAX, UnixNanos, Wish},
-    sandbox::{self, Running},
+    protocol::{Container, Exit, Launch, News, TERMINATION_MESSAGE_BYTES_MAX, UnixNanos, Wish},
+    sandbox::{self, Failure, Output, Running, Step, Tools},
+    sys,
 };
 
-/// A running program and its output.
+/// The containers of an attempt and their output.
 #[derive(Debug)]
-pub(super) struct Monitor {
-    running: Running,
+pub(super) struct Monitor<'shim> {
+    launch: &'shim mut Launch,
+    tools: &'shim Tools<'shim>,
+    cgroups: &'shim [Cgroups],
+    ensemble: Ensemble,
+    programs: Vec<Program>,
+    log: Writer,
+    started: Option<UnixNanos>,
+}
+
+/// What the monitor holds of one container.
+#[derive(Debug, Default)]
+struct Program {
+    /// From its start on.
+    running: Option<Running>,
+    /// Its init was seen to have ended.
+    has_ended: bool,
+    /// Why it never ran.
+    failure: Option<Failure>,
     /// Open until they end.
     stdout: Option<OwnedFd>,
     stderr: Option<OwnedFd>,
-    log: Writer,
-    patience: Patience,
+    /// Asked and not answered yet.
+    question: Option<Question>,
 }
 
-/// What can be done without waiting.
-#[derive(Debug, Default)]
-struct Ready {
-    ended: bool,
-    stdout: bool,
-    stderr: bool,
-    knock: bool,
-    wishes: bool,
+/// What a descriptor is waited for for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Awaited {
+    End(usize),
+    Output(Stream),
+    Answer(usize),
+    Knock,
+    Wish,
 }
 
 /// One read of output. A pipe holds 64 KiB; a shim should hold little.
 const READ_BYTES: usize = 16 * 1024;
 
-/// How long output is still read when the program has ended: somebody else may hold the pipe, and must not hold the news.
+/// How long output is still read when the programs have ended: somebody else may hold a pipe, and must not hold the news.
 const DRAIN: Duration = Duration::from_secs(1);
 
-impl Monitor {
+impl<'shim> Monitor<'shim> {
+    /// `cgroups` are those of each container.
     pub(super) fn new(
-        running: Running,
-        stdout: OwnedFd,
-        stderr: OwnedFd,
-        log: Writer,
-        timeout: Duration,
-        grace: Duration,
-    ) -> Self {
-        Self {
-            running,
+        launch: &'shim mut Launch,
+        tools: &'shim Tools<'shim>,
+        cgroups: &'shim [Cgroups],
+    ) -> Result<Self, Failure> {
+        let containers = launch.containers.iter();
+        let containers = containers
+            .map(|container| (container.depends_on.clone(), container.startup_probe.clone()));
+        let ensemble = Ensemble::new(containers, launch.timeout, launch.grace)
+            .map_err(|_| Failure::ours("the containers wait for each other"))?;
+        let log = Writer::new(launch.attempt_dir.join(crate::dir::LOG), launch.log);
+        let programs = launch.containers.iter().map(|_| Program::default()).collect();
+        Ok(Self { launch, tools, cgroups, ensemble, programs, log, started: None })
+    }
+
+    /// When the first program began.
+    pub(super) fn started(&self) -> Option<UnixNanos> {
+        self.started
+    }
+
+    pub(super) fn container(&self, index: usize) -> &Container {
+        &self.launch.containers[index]
+    }
+
+    /// What became of a container that could not be started.
+    pub(super) fn failure(&self, index: usize) -> Option<&Failure> {
+        self.programs[index].failure.as_ref()
+    }
+
+    /// Watches until nothing runs any more and all output is in the log.
+    pub(super) fn watch(&mut self, attempt: &Attempt, peers: &mut Peers) -> Verdict {
+        loop {
+            while let Some(order) = self.ensemble.next_order() {
+                self.obey(order, peers);
+            }
+            if let Some(verdict) = self.ensemble.verdict() {
+                self.drain();
+                return verdict;
+            }
+            let ready = self.wait(attempt, peers);
+            self.take(&ready, attempt, peers);
+            self.ensemble.look(Instant::now());
+        }
+    }
+
+    fn obey(&mut self, order: Order, peers: &mut Peers) {
+        match order {
+            Order::Start(index) => self.start(index, peers),
+            Order::Ask(index) => self.ask(index),
+            Order::GiveUp(index) => self.programs[index].question = None,
+            Order::Terminate(index) => self.signal(index, Signal::TERM),
+            Order::Kill(index) => self.signal(index, Signal::KILL),
+        }
+    }
+
+    fn start(&mut self, index: usize, peers: &mut Peers) {
+        match self.begin_program(index) {
+            Ok(program) => {
+                let at = program.running.as_ref().map(|running| running.started);
+                self.programs[index] = program;
+                if let (Some(at), None) = (at, self.started) {
+                    self.started = Some(at);
+                    peers.tell(&News::Started { at });
+                }
+                self.ensemble.started(index, Instant::now());
+            }
+            Err(failure) => {
+                self.programs[index].failure = Some(failure);
+                self.ensemble.could_not_start(index, Instant::now());
+            }
+        }
+        forget_the_start(&mut self.launch.containers[index]);
+        if self.programs.iter().all(Program::was_tried) {
+            self.launch.files = Vec::new();
+        }
+        sys::memory::trim();
+    }
+
+    fn begin_program(&self, index: usize) -> Result<Program, Failure> {
+        let (stdout, program_stdout) = pipe().ours("make a pipe")?;
+        let (stderr, program_stderr) = pipe().ours("make a pipe")?;
+        let output = Output { stdout: program_stdout, stderr: program_stderr };
+        let cgroups = &self.cgroups[index];
+        let (tasks, birthplace) = (cgroups.tasks(), cgroups.birthplace());
+        let running = sandbox::start(self.launch, index, self.tools, tasks, birthplace, output)?;
+        Ok(Program {
+            running: Some(running),
             stdout: Some(stdout),
             stderr: Some(stderr),
-            log,
-            patience: Patience::new(Instant::now(), timeout, grace),
+            ..Program::default()
+        })
+    }
+
+    fn ask(&mut self, index: usize) {
+        let Some(probe) = &self.launch.containers[index].startup_probe else { return };
+        match Question::ask(&probe.check) {
+            Ok(question) => self.programs[index].question = Some(question),
+            Err(why) => self.ensemble.answered(index, Err(why), Instant::now()),
         }
     }
 
-    pub(super) fn started(&self) -> UnixNanos {
-        self.running.started
-    }
-
-    /// Watches until the program has ended and its output is in the log.
-    pub(super) fn watch(&mut self, attempt: &Attempt, peers: &mut Peers) -> (Exit, Cause) {
-        loop {
-            let ready = self.wait(attempt, peers);
-            self.read_output(&ready);
-            if ready.knock {
-                peers.accept(attempt.listener());
-            }
-            if ready.wishes {
-                for Wish::Stop { grace } in peers.hear() {
-                    let order = self.patience.ask(Instant::now(), grace);
-                    self.obey(order);
-                }
-            }
-            if ready.ended {
-                break;
-            }
-            let order = self.patience.look(Instant::now());
-            self.obey(order);
+    fn signal(&self, index: usize, signal: Signal) {
+        if let Some(running) = &self.programs[index].running {
+            // It can only fail because the program has ended, and then the loop sees that.
+            let _ = pidfd_send_signal(&running.init, signal);
         }
-        let exit = self.reap();
-        self.drain();
-        (exit, self.patience.cause())
     }
 
-    fn wait(&self, attempt: &Attempt, peers: &Peers) -> Ready {
+    fn wait(&self, attempt: &Attempt, peers: &Peers) -> Vec<Awaited> {
         let sockets = peers.sockets().collect::<Vec<_>>();
-        let mut fds = vec![
-            PollFd::new(&self.running.init, PollFlags::IN),
-            PollFd::new(attempt.listener(), PollFlags::IN),
-        ];
-        fds.extend(self.stdout.iter().map(|pipe| PollFd::new(pipe, PollFlags::IN)));
-        fds.extend(self.stderr.iter().map(|pipe| PollFd::new(pipe, PollFlags::IN)));
-        fds.extend(sockets.iter().map(|socket| PollFd::new(socket, PollFlags::IN)));
-        let timeout =
-            self.patience.wake_at().map(|at| at.saturating_duration_since(Instant::now()));
-        if !wait_for(&mut fds, timeout) {
-            return Ready::default();
-        }
-        let mut answers = fds.iter().map(|fd| !fd.revents().is_empty());
-        let mut next = || answers.next().unwrap_or(false);
-        Ready {
-            ended: next(),
-            knock: next(),
-            stdout: self.stdout.is_some() && next(),
-            stderr: self.stderr.is_some() && next(),
-            wishes: answers.any(|answer| answer),
-        }
-    }
-
-    fn obey(&self, order: Order) {
-        let signal = match order {
-            Order::Wait => return,
-            Order::Terminate => Signal::TERM,
-            Order::Kill => Signal::KILL,
-        };
-        // It can only fail because the program has ended, and then the loop sees that.
-        let _ = pidfd_send_signal(&self.running.init, signal);
-    }
-
-    fn read_output(&mut self, ready: &Ready) {
-        if ready.stdout {
-            read_into(
-                &mut self.log,
-                &mut self.stdout,
-                Stream { container: 0, source: Source::Stdout },
-            );
-        }
-        if ready.stderr {
-            read_into(
-                &mut self.log,
-                &mut self.stderr,
-                Stream { container: 0, source: Source::Stderr },
-            );
-        }
-    }
-
-    /// The init is a zombie, which it becomes only when all others of its pid namespace are gone.
-    fn reap(&self) -> Exit {
-        loop {
-            match rustix::process::waitid(
-                WaitId::PidFd(self.running.init.as_fd()),
-                WaitIdOptions::EXITED,
-            ) {
-                Err(Errno::INTR) => {}
-                Ok(Some(status)) => {
-                    return exit_of(status.exit_status(), status.terminating_signal());
-                }
-                // Nobody else waits for it, so this does not happen; the worst reading is the safe one.
-                Ok(None) | Err(_) => return Exit::Signal(libc::SIGKILL),
+        let mut awaited = vec![(Awaited::Knock, attempt.listener().as_fd(), PollFlags::IN)];
+        for (index, program) in self.programs.iter().enumerate() {
+            awaited.extend(program.outputs(index));
+            if let (Some(running), false) = (&program.running, program.has_ended) {
+                awaited.push((Awaited::End(index), running.init.as_fd(), PollFlags::IN));
             }
+            if let Some(question) = &program.question {
+                awaited.push((Awaited::Answer(index), question.socket(), question.events()));
+            }
+        }
+        awaited.extend(sockets.iter().map(|socket| (Awaited::Wish, *socket, PollFlags::IN)));
+        let timeout =
+            self.ensemble.wake_at().map(|at| at.saturating_duration_since(Instant::now()));
+        wait_for(&awaited, timeout)
+    }
+
+    /// In this order: what a program has written is read before its end is seen.
+    fn take(&mut self, ready: &[Awaited], attempt: &Attempt, peers: &mut Peers) {
+        self.read_output(ready);
+        if ready.contains(&Awaited::Knock) {
+            peers.accept(attempt.listener());
+        }
+        if ready.contains(&Awaited::Wish) {
+            for Wish::Stop { grace } in peers.hear() {
+                self.ensemble.ask(Instant::now(), grace);
+            }
+        }
+        for what in ready {
+            match what {
+                Awaited::Answer(index) => self.hear_answer(*index),
+                Awaited::End(index) => {
+                    let exit = self.programs[*index].reap();
+                    self.ensemble.exited(*index, exit, Instant::now());
+                }
+                Awaited::Output(_) | Awaited::Knock | Awaited::Wish => {}
+            }
+        }
+    }
+
+    fn hear_answer(&mut self, index: usize) {
+        let question = &mut self.programs[index].question;
+        if let Some(answer) = question.as_mut().and_then(Question::go_on) {
+            *question = None;
+            self.ensemble.answered(index, answer, Instant::now());
+        }
+    }
+
+    fn read_output(&mut self, ready: &[Awaited]) {
+        for what in ready {
+            let Awaited::Output(stream) = what else { continue };
+            let program = &mut self.programs[stream.container];
+            let pipe = match stream.source {
+                Source::Stderr => &mut program.stderr,
+                Source::Stdout | Source::Note => &mut program.stdout,
+            };
+            read_into(&mut self.log, pipe, *stream);
         }
     }
 
     /// Reads what is left in the pipes, at most for [`DRAIN`].
     fn drain(&mut self) {
         let until = Instant::now() + DRAIN;
-        while self.stdout.is_some() || self.stderr.is_some() {
+        loop {
+            let programs = self.programs.iter().enumerate();
+            let open: Vec<_> =
+                programs.flat_map(|(index, program)| program.outputs(index)).collect();
             let left = until.saturating_duration_since(Instant::now());
-            if left.is_zero() {
+            if open.is_empty() || left.is_zero() {
                 break;
             }
-            let mut fds = Vec::new();
-            fds.extend(self.stdout.iter().map(|pipe| PollFd::new(pipe, PollFlags::IN)));
-            fds.extend(self.stderr.iter().map(|pipe| PollFd::new(pipe, PollFlags::IN)));
-            if !wait_for(&mut fds, Some(left)) {
-                continue;
-            }
-            let mut answers = fds.iter().map(|fd| !fd.revents().is_empty());
-            let stdout = self.stdout.is_some() && answers.next().unwrap_or(false);
-            let stderr = self.stderr.is_some() && answers.next().unwrap_or(false);
-            self.read_output(&Ready { stdout, stderr, ..Ready::default() });
+            let ready = wait_for(&open, Some(left));
+            self.read_output(&ready);
         }
         self.log.finish(now());
     }
 
-    /// What the program left as its last words.
-    pub(super) fn termination_message(&self, path: &str) -> Option<String> {
+    /// What the program of a container left as its last words.
+    pub(super) fn termination_message(&self, index: usize) -> Option<String> {
+        let running = self.programs[index].running.as_ref()?;
+        let path = self.launch.containers[index].termination_message_path.as_str();
         // `/dev` is a mount of its own, which the root does not lead to any more.
         let (root, path) = match path.strip_prefix("/dev/") {
-            Some(below) => (&self.running.dev, below),
-            None => (&self.running.root, path),
+            Some(below) => (&running.dev, below),
+            None => (&running.root, path),
         };
         let bytes =
             sandbox::read_inside(root.as_fd(), path, TERMINATION_MESSAGE_BYTES_MAX).ok()??;
         let text = String::from_utf8_lossy(&bytes);
         (!text.is_empty()).then(|| text.into_owned())
     }
+}
+
+impl Program {
+    fn was_tried(&self) -> bool {
+        self.running.is_some() || self.failure.is_some()
+    }
+
+    fn outputs(
+        &self,
+        container: usize,
+    ) -> impl Iterator<Item = (Awaited, BorrowedFd<'_>, PollFlags)> {
+        let pipes = [(&self.stdout, Source::Stdout), (&self.stderr, Source::Stderr)];
+        pipes.into_iter().filter_map(move |(pipe, source)| {
+            let stream = Stream { container, source };
+            Some((Awaited::Output(stream), pipe.as_ref()?.as_fd(), PollFlags::IN))
+        })
+    }
+
+    /// The init is a zombie, which it becomes only when all others of its pid namespace are gone.
+    fn reap(&mut self) -> Exit {
+        self.has_ended = true;
+        // Only what runs ends. The worst reading is the safe one, here and below.
+        let Some(running) = &self.running else { return Exit::Signal(libc::SIGKILL) };
+        loop {
+            let waited =
+                rustix::process::waitid(WaitId::PidFd(running.init.as_fd()), WaitIdOptions::EXITED);
+            match waited {
+                Err(Errno::INTR) => {}
+                Ok(Some(status)) => {
+                    return exit_of(status.exit_status(), status.terminating_signal());
+                }
+                // Nobody else waits for it, so this does not happen.
+                Ok(None) | Err(_) => return Exit::Signal(libc::SIGKILL),
+            }
+        }
+    }
+}
+
+/// Arguments and environment can have megabytes, and are the program's now.
+fn forget_the_start(container: &mut Container) {
+    container.process.argv = Vec::new();
+    container.process.env = Vec::new();
 }
 
 fn exit_of(code: Option<i32>, signal: Option<i32>) -> Exit {
@@ -211,11 +326,20 @@ fn exit_of(code: Option<i32>, signal: Option<i32>) -> Exit {
     }
 }
 
-/// Whether something of `fds` is ready within `timeout`.
-fn wait_for(fds: &mut [PollFd<'_>], timeout: Option<Duration>) -> bool {
+/// What of `awaited` comes within `timeout`.
+fn wait_for(
+    awaited: &[(Awaited, BorrowedFd<'_>, PollFlags)],
+    timeout: Option<Duration>,
+) -> Vec<Awaited> {
+    let mut fds: Vec<PollFd<'_>> =
+        awaited.iter().map(|(_, fd, flags)| PollFd::from_borrowed_fd(*fd, *flags)).collect();
     // A timeout too long for the kernel is none.
     let timeout = timeout.and_then(|timeout| Timespec::try_from(timeout).ok());
-    matches!(poll(fds, timeout.as_ref()), Ok(1..))
+    if !matches!(poll(&mut fds, timeout.as_ref()), Ok(1..)) {
+        return Vec::new();
+    }
+    let ready = awaited.iter().zip(&fds).filter(|(_, fd)| !fd.revents().is_empty());
+    ready.map(|((what, ..), _)| *what).collect()
 }
 
 /// One read: the program's pipes are always emptied, whatever becomes of the log.
@@ -233,7 +357,7 @@ fn read_into(log: &mut Writer, pipe: &mut Option<OwnedFd>, stream: Stream) {
 }
 
 /// A pipe for output: the reading end never waits.
-pub(super) fn pipe() -> io::Result<(OwnedFd, OwnedFd)> {
+fn pipe() -> io::Result<(OwnedFd, OwnedFd)> {
     let (reading, writing) = rustix::pipe::pipe_with(PipeFlags::CLOEXEC)?;
     rustix::io::ioctl_fionbio(&reading, true)?;
     Ok((reading, writing))

@@ -1,4 +1,4 @@
-//! How long a program may run, and what it is sent when that is over. Decides only; time comes in.
+//! How long programs may run, and what they are sent when that is over. Decides only; time comes in.
 //!
 //! ```text
 //! Running ──timeout or Stop──▶ SIGTERM, Stopping ──grace over──▶ SIGKILL, Killed
@@ -7,21 +7,30 @@
 
 use std::time::{Duration, Instant};
 
-use crate::protocol::Cause;
-
-/// What a program is sent.
+/// What programs are sent.
 #[must_use]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Order {
     /// Nothing now.
     Wait,
-    /// SIGTERM to the init.
+    /// SIGTERM to each init.
     Terminate,
-    /// SIGKILL to the init, and so to all.
+    /// SIGKILL to each init, and so to all.
     Kill,
 }
 
-/// The deadline of one program.
+/// Why they are stopped.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Why {
+    /// The timeout was over.
+    Deadline,
+    /// Somebody asked.
+    Asked,
+    /// Enough has happened among themselves.
+    Over,
+}
+
+/// The deadline of an attempt.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Patience {
     phase: Phase,
@@ -32,8 +41,8 @@ pub(super) struct Patience {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Phase {
     Running { until: Option<Instant> },
-    Stopping { cause: Cause, until: Option<Instant> },
-    Killed { cause: Cause },
+    Stopping { why: Why, until: Option<Instant> },
+    Killed { why: Why },
 }
 
 impl Patience {
@@ -49,11 +58,11 @@ impl Patience {
         }
     }
 
-    /// Why the program ended, if it ended now.
-    pub(super) fn cause(&self) -> Cause {
+    /// Why they are being stopped, if they are.
+    pub(super) fn why(&self) -> Option<Why> {
         match self.phase {
-            Phase::Running { .. } => Cause::OnItsOwn,
-            Phase::Stopping { cause, .. } | Phase::Killed { cause } => cause,
+            Phase::Running { .. } => None,
+            Phase::Stopping { why, .. } | Phase::Killed { why } => Some(why),
         }
     }
 
@@ -61,8 +70,8 @@ impl Patience {
     pub(super) fn look(&mut self, now: Instant) -> Order {
         let is_due = self.wake_at().is_some_and(|until| until <= now);
         match self.phase {
-            Phase::Running { .. } if is_due => self.stop(now, Cause::Deadline, self.grace),
-            Phase::Stopping { cause, .. } if is_due => self.kill(cause),
+            Phase::Running { .. } if is_due => self.stop(now, Why::Deadline, self.grace),
+            Phase::Stopping { why, .. } if is_due => self.kill(why),
             _ => Order::Wait,
         }
     }
@@ -70,29 +79,30 @@ impl Patience {
     /// Somebody asks it to stop. While it is stopping already, that may only shorten what is left.
     pub(super) fn ask(&mut self, now: Instant, grace: Duration) -> Order {
         match self.phase {
-            Phase::Running { .. } => self.stop(now, Cause::Asked, grace),
-            Phase::Stopping { cause, until } => {
+            Phase::Running { .. } => self.stop(now, Why::Asked, grace),
+            Phase::Stopping { why, until } => {
                 let sooner = match (until, now.checked_add(grace)) {
                     (Some(one), Some(other)) => Some(one.min(other)),
                     (one, other) => one.or(other),
                 };
-                self.phase = Phase::Stopping { cause, until: sooner };
+                self.phase = Phase::Stopping { why, until: sooner };
                 self.look(now)
             }
             Phase::Killed { .. } => Order::Wait,
         }
     }
 
-    fn stop(&mut self, now: Instant, cause: Cause, grace: Duration) -> Order {
+    /// They are to stop now, which they were not yet.
+    pub(super) fn stop(&mut self, now: Instant, why: Why, grace: Duration) -> Order {
         if grace.is_zero() {
-            return self.kill(cause);
+            return self.kill(why);
         }
-        self.phase = Phase::Stopping { cause, until: now.checked_add(grace) };
+        self.phase = Phase::Stopping { why, until: now.checked_add(grace) };
         Order::Terminate
     }
 
-    fn kill(&mut self, cause: Cause) -> Order {
-        self.phase = Phase::Killed { cause };
+    fn kill(&mut self, why: Why) -> Order {
+        self.phase = Phase::Killed { why };
         Order::Kill
     }
 }
@@ -115,13 +125,13 @@ mod tests {
     fn a_deadline_terminates_and_the_end_of_the_grace_kills() {
         let (mut patience, at) = program();
         assert_eq!(patience.look(at(59)), Order::Wait);
-        assert_eq!(patience.cause(), Cause::OnItsOwn);
+        assert_eq!(patience.why(), None);
         assert_eq!(patience.look(at(60)), Order::Terminate);
         assert_eq!(patience.look(at(60)), Order::Wait);
         assert_eq!(patience.wake_at(), Some(at(70)));
         assert_eq!(patience.look(at(70)), Order::Kill);
         assert_eq!(patience.look(at(80)), Order::Wait);
-        assert_eq!(patience.cause(), Cause::Deadline);
+        assert_eq!(patience.why(), Some(Why::Deadline));
         assert_eq!(patience.wake_at(), None);
     }
 
@@ -129,7 +139,7 @@ mod tests {
     fn a_stop_without_grace_kills_at_once() {
         let (mut patience, at) = program();
         assert_eq!(patience.ask(at(1), Duration::ZERO), Order::Kill);
-        assert_eq!(patience.cause(), Cause::Asked);
+        assert_eq!(patience.why(), Some(Why::Asked));
     }
 
     #[test]
@@ -144,11 +154,11 @@ mod tests {
     }
 
     #[test]
-    fn the_first_cause_of_a_stop_stays() {
+    fn the_first_reason_for_a_stop_stays() {
         let (mut patience, at) = program();
         assert_eq!(patience.look(at(60)), Order::Terminate);
         assert_eq!(patience.ask(at(61), Duration::ZERO), Order::Kill);
-        assert_eq!(patience.cause(), Cause::Deadline);
+        assert_eq!(patience.why(), Some(Why::Deadline));
     }
 
     #[test]

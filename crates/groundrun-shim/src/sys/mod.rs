@@ -5,6 +5,7 @@ pub(crate) mod clone;
 pub(crate) mod exec;
 pub(crate) mod fds;
 pub(crate) mod lock;
+pub(crate) mod loop_device;
 pub(crate) mod memory;
 pub(crate) mod mount;
 pub(crate) mod net;

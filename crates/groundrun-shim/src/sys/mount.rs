@@ -5,6 +5,8 @@ use std::{
     os::fd::{AsRawFd, BorrowedFd},
 };
 
+use rustix::mount::MountAttrFlags;
+
 /// The kernel's `struct mount_attr`, first version.
 #[repr(C)]
 #[derive(Default)]
@@ -38,6 +40,11 @@ pub(crate) fn make_all_inert_read_only(tree: BorrowedFd<'_>) -> io::Result<()> {
         | libc::MOUNT_ATTR_NODEV
         | libc::MOUNT_ATTR_NOEXEC;
     set_with(tree, &MountAttr { attr_set, ..MountAttr::default() }, libc::AT_RECURSIVE)
+}
+
+/// Adds `attributes` to those of the detached mount `tree`.
+pub(crate) fn set_attributes(tree: BorrowedFd<'_>, attributes: MountAttrFlags) -> io::Result<()> {
+    set(tree, &MountAttr { attr_set: attributes.bits().into(), ..MountAttr::default() })
 }
 
 fn set(tree: BorrowedFd<'_>, attr: &MountAttr) -> io::Result<()> {

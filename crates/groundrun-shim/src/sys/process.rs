@@ -46,7 +46,8 @@ pub(crate) fn new_network_namespace() -> io::Result<()> {
     unshare(libc::CLONE_NEWNET)
 }
 
-fn unshare(namespaces: libc::c_int) -> io::Result<()> {
+/// Enters new namespaces.
+pub(crate) fn unshare(namespaces: libc::c_int) -> io::Result<()> {
     // SAFETY: only CLONE_FILES would change what other code of this process can do with its descriptors.
     super::checked(unsafe { libc::unshare(namespaces) }.into()).map(drop)
 }

@@ -111,34 +111,18 @@ impl Lab {
 
     /// A launch of the sample program with these arguments, in an attempt directory of its own.
     pub(crate) fn launch(&self, arguments: &[&str]) -> Launch {
+        self.several(&[("main", arguments)])
+    }
+
+    /// One of several containers, by their names.
+    pub(crate) fn several(&self, containers: &[(&str, &[&str])]) -> Launch {
         let number = self.next.fetch_add(1, Ordering::Relaxed);
         let attempt_dir = self.directory.path().join(format!("attempt-{number}"));
         fs::create_dir(&attempt_dir).expect("an attempt's directory can be made");
-        let (cgroups, oom_kills, memory_peak) =
-            cgroups::of_attempt(&self.cgroups, number, 64 * MIB);
+        let container = |(name, arguments): &(&str, &[&str])| self.container(name, arguments);
         Launch {
             attempt_dir,
-            containers: vec![Container {
-                name: "main".into(),
-                cgroups,
-                oom_kills: Some(oom_kills),
-                memory_peak: Some(memory_peak),
-                root: Root {
-                    layers: vec![self.layer()],
-                    writable: Writable::Memory { max_bytes: 64 * MIB },
-                },
-                process: Process {
-                    argv: ["/job"].iter().chain(arguments).map(|text| (*text).to_owned()).collect(),
-                    env: vec![("CLOUD_RUN_TASK_INDEX".into(), "3".into())],
-                    cwd: String::new(),
-                    user: String::new(),
-                    rlimits: vec![],
-                },
-                mounts: vec![],
-                depends_on: vec![],
-                startup_probe: None,
-                termination_message_path: TERMINATION_MESSAGE_PATH.into(),
-            }],
+            containers: containers.iter().map(container).collect(),
             volumes: vec![],
             id_base: id_base(),
             hostname: "job-abcde".into(),
@@ -147,6 +131,33 @@ impl Lab {
             timeout: Duration::from_secs(60),
             grace: Duration::from_secs(10),
             log: LogBounds { line_bytes: 256 * 1024, total_bytes: 64 * MIB },
+        }
+    }
+
+    fn container(&self, name: &str, arguments: &[&str]) -> Container {
+        let number = self.next.fetch_add(1, Ordering::Relaxed);
+        let (cgroups, oom_kills, memory_peak) =
+            cgroups::of_attempt(&self.cgroups, number, 64 * MIB);
+        Container {
+            name: name.into(),
+            cgroups,
+            oom_kills: Some(oom_kills),
+            memory_peak: Some(memory_peak),
+            root: Root {
+                layers: vec![self.layer()],
+                writable: Writable::Memory { max_bytes: 64 * MIB },
+            },
+            process: Process {
+                argv: ["/job"].iter().chain(arguments).map(|text| (*text).to_owned()).collect(),
+                env: vec![("CLOUD_RUN_TASK_INDEX".into(), "3".into())],
+                cwd: String::new(),
+                user: String::new(),
+                rlimits: vec![],
+            },
+            mounts: vec![],
+            depends_on: vec![],
+            startup_probe: None,
+            termination_message_path: TERMINATION_MESSAGE_PATH.into(),
         }
     }
 
@@ -197,7 +208,13 @@ impl Lab {
 
     /// What runs in an attempt's container.
     pub(crate) fn processes(&self, launch: &Launch) -> Vec<String> {
-        let listed = fs::read_to_string(launch.containers[0].cgroups[0].path.join("cgroup.procs"));
+        self.processes_of(launch, 0)
+    }
+
+    /// What runs in the container at this place.
+    pub(crate) fn processes_of(&self, launch: &Launch, index: usize) -> Vec<String> {
+        let cgroup = &launch.containers[index].cgroups[0].path;
+        let listed = fs::read_to_string(cgroup.join("cgroup.procs"));
         listed.unwrap_or_default().lines().map(str::to_owned).collect()
     }
 
@@ -288,6 +305,23 @@ impl Outcome {
             End::Exited { exit, cause, .. } => (*exit, *cause),
             failed => panic!("{failed:?}"),
         }
+    }
+
+    /// How an attempt of several containers ended, and by which.
+    pub(crate) fn end_of(&self) -> (&str, Exit, Cause) {
+        match &self.record.end {
+            End::Of { container, end } => match &**end {
+                End::Exited { exit, cause, .. } => (container, *exit, *cause),
+                failed => panic!("{failed:?}"),
+            },
+            failed => panic!("{failed:?}"),
+        }
+    }
+
+    /// What the container at this place wrote, by lines.
+    pub(crate) fn said_by(&self, container: usize) -> Vec<String> {
+        let lines = self.lines.iter().filter(|line| line.container == container);
+        lines.map(|line| String::from_utf8_lossy(&line.text).into_owned()).collect()
     }
 
     /// What it wrote to one stream.

@@ -10,8 +10,11 @@ mod lab;
 mod leftovers;
 mod logs;
 mod once;
+mod probes;
+mod several;
 mod starts;
 mod user;
+mod volumes;
 
 use std::process::ExitCode;
 
@@ -37,6 +40,9 @@ fn main() -> ExitCode {
         files::TESTS,
         confinement::TESTS,
         leftovers::TESTS,
+        several::TESTS,
+        probes::TESTS,
+        volumes::TESTS,
     ];
     let mut tests = tests.concat();
     if user::is_one() {

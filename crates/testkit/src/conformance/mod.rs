@@ -9,6 +9,7 @@ mod confine;
 mod end;
 mod lost;
 mod many;
+mod several;
 mod witness;
 
 use std::{sync::Arc, time::Duration};
@@ -78,6 +79,13 @@ pub type Scenario = (&'static str, fn(&mut dyn Place));
 /// All of them. Each wants a place of its own.
 #[must_use]
 pub fn scenarios() -> Vec<Scenario> {
-    [begin::SCENARIOS, confine::SCENARIOS, end::SCENARIOS, lost::SCENARIOS, many::SCENARIOS]
-        .concat()
+    [
+        begin::SCENARIOS,
+        confine::SCENARIOS,
+        end::SCENARIOS,
+        lost::SCENARIOS,
+        many::SCENARIOS,
+        several::SCENARIOS,
+    ]
+    .concat()
 }

@@ -1,0 +1,26 @@
+//! What the containers of one attempt have in common beside the network, which the shim has entered before: host name, IPC
+//! objects and volumes. The shim enters namespaces of these before the first start, and every init begins in them.
+//!
+//! An attempt of one container without volumes has none of it: its init makes them with its others, which is faster.
+
+use super::{Failure, Owner, Step, init::name_host, volumes};
+use crate::{protocol::Launch, sys};
+
+/// Those of an attempt, without the network and those that each container has of its own.
+pub(super) const NAMESPACES: libc::c_int = libc::CLONE_NEWUTS | libc::CLONE_NEWIPC;
+
+/// Whether the shim is to [`prepare`].
+pub(crate) fn is_needed(launch: &Launch) -> bool {
+    launch.containers.len() > 1 || !launch.volumes.is_empty()
+}
+
+/// Makes it, around this process.
+pub(crate) fn prepare(launch: &Launch) -> Result<(), Failure> {
+    sys::process::unshare(NAMESPACES).ours("make the shared namespaces")?;
+    name_host(&launch.hostname)?;
+    if !launch.volumes.is_empty() {
+        let owner = Owner { uid: launch.id_base, gid: launch.id_base };
+        volumes::make(&launch.volumes, &launch.attempt_dir, owner)?;
+    }
+    Ok(())
+}

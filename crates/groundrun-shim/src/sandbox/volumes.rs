@@ -1,0 +1,149 @@
+//! Volumes: made by the shim in a mount namespace of its own, shown by each init at the paths of its container.
+//!
+//! The shim's namespace goes with the shim, whatever ends it, and with it the volumes in memory. Their pages are counted
+//! against whoever writes them first.
+
+use std::{
+    os::fd::{AsFd, OwnedFd},
+    path::{Path, PathBuf},
+};
+
+use rustix::{
+    fs::{AtFlags, CWD, Mode, OFlags, mkdirat},
+    io::Errno,
+    mount::{
+        FsMountFlags, FsOpenFlags, MountAttrFlags, MountPropagationFlags, OpenTreeFlags,
+        fsconfig_create, fsconfig_set_flag, fsconfig_set_string, fsmount, fsopen, mount_change,
+        open_tree,
+    },
+};
+
+use super::{
+    Failure, Owner, Step, inside,
+    root::{attach, file_system},
+};
+use crate::{
+    protocol::{Mount, Volume},
+    sys,
+};
+
+/// Where the shim's namespace has them: below the attempt's directory, which nobody else sees there.
+const PLACE: &str = "volumes";
+
+/// A volume is for files, and neither for devices nor for another user's rights.
+const ATTRIBUTES: MountAttrFlags =
+    MountAttrFlags::MOUNT_ATTR_NOSUID.union(MountAttrFlags::MOUNT_ATTR_NODEV);
+
+/// Everybody's, as in Kubernetes: containers may run as different users.
+const MODE: u32 = 0o777;
+
+/// Makes the volumes, in this process's own mount namespace.
+pub(super) fn make(volumes: &[Volume], attempt_dir: &Path, owner: Owner) -> Result<(), Failure> {
+    let step = "make the volumes";
+    sys::process::new_mount_namespace().ours(step)?;
+    mount_change("/", MountPropagationFlags::REC | MountPropagationFlags::PRIVATE)
+        .ours("make mounts private")?;
+    let made = volumes.iter().map(|volume| make_one(volume, owner));
+    // All of them before the place is covered: those on disk are there.
+    let made = made.collect::<Result<Vec<_>, _>>()?;
+    let places =
+        file_system("tmpfs", &[("size", "64k"), ("mode", "0700")], ATTRIBUTES).ours(step)?;
+    let path = attempt_dir.join(PLACE);
+    match std::fs::create_dir(&path) {
+        Err(err) if err.kind() == std::io::ErrorKind::AlreadyExists => {}
+        done => done.ours(step)?,
+    }
+    let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
+    attach(&places, rustix::fs::open(&path, flags, Mode::empty()).ours(step)?).ours(step)?;
+    for (index, volume) in made.iter().enumerate() {
+        let name = index.to_string();
+        mkdirat(&places, &name, Mode::from_raw_mode(0o700)).ours(step)?;
+        let place = rustix::fs::openat(&places, &name, flags, Mode::empty()).ours(step)?;
+        attach(volume, place).ours(step)?;
+    }
+    Ok(())
+}
+
+fn make_one(volume: &Volume, owner: Owner) -> Result<OwnedFd, Failure> {
+    match volume {
+        Volume::Memory { max_bytes } => {
+            let (uid, gid) = (owner.uid.to_string(), owner.gid.to_string());
+            // The kernel takes 0 for no bound; a page is the least that there is.
+            let (size, mode) = (max_bytes.max(&1).to_string(), format!("{MODE:o}"));
+            let options = [("size", &*size), ("mode", &*mode), ("uid", &*uid), ("gid", &*gid)];
+            file_system("tmpfs", &options, ATTRIBUTES).ours("make a volume in memory")
+        }
+        Volume::Disk { directory } => {
+            let step = format!("make the volume {}", directory.display());
+            let (uid, gid) = owner.ids();
+            rustix::fs::chown(directory, uid, gid).ours(&step)?;
+            rustix::fs::chmod(directory, Mode::from_raw_mode(MODE)).ours(&step)?;
+            let tree = clone(directory).ours(&step)?;
+            sys::mount::set_attributes(tree.as_fd(), ATTRIBUTES).ours(&step)?;
+            Ok(tree)
+        }
+        Volume::Image { file } => make_of_image(file, owner).ours(
+            "make a volume on disk with a size limit (it takes root, loop devices and ext4; without them give no limit, or \
+             medium Memory)",
+        ),
+    }
+}
+
+fn make_of_image(file: &Path, owner: Owner) -> std::io::Result<OwnedFd> {
+    let image = std::fs::File::options().read(true).write(true).open(file)?;
+    let device = sys::loop_device::LoopDevice::of(image.as_fd())?;
+    let context = fsopen("ext4", FsOpenFlags::FSOPEN_CLOEXEC)?;
+    fsconfig_set_string(&context, "source", &device.path)?;
+    // It is thrown away with its attempt, so nothing of it need ever reach the disk.
+    fsconfig_set_flag(&context, "nobarrier")?;
+    fsconfig_create(&context)?;
+    let volume = fsmount(&context, FsMountFlags::FSMOUNT_CLOEXEC, ATTRIBUTES)?;
+    rustix::fs::unlinkat(&volume, "lost+found", AtFlags::REMOVEDIR)?;
+    let (uid, gid) = owner.ids();
+    let top = rustix::fs::openat(&volume, ".", OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty())?;
+    rustix::fs::fchown(&top, uid, gid)?;
+    rustix::fs::fchmod(&top, Mode::from_raw_mode(MODE))?;
+    Ok(volume)
+}
+
+/// What a container mounts of them, taken before its root covers the attempt's directory.
+pub(super) fn take<'launch>(
+    mounts: &'launch [Mount],
+    attempt_dir: &Path,
+) -> Result<Vec<(&'launch Mount, OwnedFd)>, Failure> {
+    let take_one = |mount: &'launch Mount| {
+        let step = format_args!("take the volume for {}", mount.path);
+        let place: PathBuf = attempt_dir.join(PLACE).join(mount.volume.to_string());
+        let tree = clone(&place).ours(step)?;
+        if mount.read_only {
+            sys::mount::make_read_only(tree.as_fd()).ours(step)?;
+        }
+        Ok((mount, tree))
+    };
+    let mut taken = mounts.iter().map(take_one).collect::<Result<Vec<_>, Failure>>()?;
+    // One may be below another, however they were written down.
+    taken.sort_by_key(|(mount, _)| mount.path.trim_end_matches('/').matches('/').count());
+    Ok(taken)
+}
+
+/// Attaches what was taken. Before the kernel's own file systems: an image's link cannot put a volume in their place.
+pub(super) fn show(
+    taken: Vec<(&Mount, OwnedFd)>,
+    root: &OwnedFd,
+    owner: Owner,
+) -> Result<(), Failure> {
+    for (mount, tree) in taken {
+        let step = format_args!("mount a volume at {}", mount.path);
+        if mount.path.trim_matches('/').is_empty() {
+            return Err::<(), _>(Errno::BUSY).theirs(step);
+        }
+        let place = inside::make_dir(root.as_fd(), &mount.path, owner).theirs(step)?;
+        attach(&tree, place).theirs(step)?;
+    }
+    Ok(())
+}
+
+fn clone(path: &Path) -> rustix::io::Result<OwnedFd> {
+    let flags = OpenTreeFlags::OPEN_TREE_CLONE | OpenTreeFlags::OPEN_TREE_CLOEXEC;
+    open_tree(CWD, path, flags)
+}
