@@ -5,7 +5,10 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use crate::cgroup::{self, Lost, Survey};
+use crate::{
+    cgroup::{self, Lost, Survey},
+    network,
+};
 
 /// What this machine says about itself.
 #[derive(Clone, Debug)]
@@ -32,6 +35,8 @@ pub struct Facts {
     pub(super) data: Data,
     pub(super) programs: Programs,
     pub(super) has_tun: bool,
+    /// The chains of the machine's firewall, as `nft list chains` writes them; empty unless they were asked for.
+    pub(super) chains: String,
     pub(super) cpus: usize,
     /// Bytes.
     pub(super) memory: u64,
@@ -139,12 +144,23 @@ impl Facts {
                 id_maps: is_installed("newuidmap") && is_installed("newgidmap"),
                 systemd_run: is_installed("systemd-run"),
             },
+            chains: String::new(),
             has_tun: is_writable(Path::new("/dev/net/tun")),
             cpus: std::thread::available_parallelism().map_or(1, std::num::NonZero::get),
             memory: crate::capacity::mem_total(&text("/proc/meminfo")).unwrap_or_default(),
             uid,
             user,
         }
+    }
+}
+
+impl Facts {
+    /// Asks for the machine's firewall, too: a run of a program, of use where tasks are behind a bridge in it.
+    pub(super) fn with_firewall(mut self) -> Self {
+        if self.uid == 0 && self.programs.nft {
+            self.chains = network::chains().unwrap_or_default();
+        }
+        self
     }
 }
 
@@ -187,9 +203,7 @@ fn is_writable(path: &Path) -> bool {
 
 /// Also where an ordinary user's PATH does not lead.
 fn is_installed(program: &str) -> bool {
-    let path = std::env::var_os("PATH").unwrap_or_default();
-    let more = ["/usr/sbin", "/sbin", "/usr/local/sbin"].map(PathBuf::from);
-    std::env::split_paths(&path).chain(more).any(|dir| dir.join(program).is_file())
+    network::find_program(program).is_some()
 }
 
 /// The name of a user in the text of /etc/passwd.

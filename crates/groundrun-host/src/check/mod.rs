@@ -66,13 +66,18 @@ impl fmt::Display for Row {
 /// `data_dir` is where the server's data is to be; it need not exist.
 #[must_use]
 pub fn report(data_dir: &Path, intent: Intent) -> Vec<Row> {
-    verdict::rows(&Facts::read(data_dir), intent)
+    let facts = Facts::read(data_dir);
+    let facts = match intent.network {
+        Network::Private => facts.with_firewall(),
+        Network::Plain => facts,
+    };
+    verdict::rows(&facts, intent)
 }
 
 /// What keeps tasks from running here; empty when they can. Changes nothing.
 #[must_use]
 pub fn check(data_dir: &Path, intent: Intent) -> Vec<Row> {
-    let mut rows = report(data_dir, intent);
+    let mut rows = verdict::rows(&Facts::read(data_dir), intent);
     rows.retain(|row| row.state == State::Missing);
     rows
 }

@@ -51,6 +51,7 @@ pub(super) fn rows(facts: &Facts, intent: Intent) -> Vec<Row> {
         rows.extend(session(facts));
     }
     rows.push(network(facts, intent.network));
+    rows.extend(firewall(&facts.chains));
     rows.push(capacity(facts));
     rows
 }
@@ -328,6 +329,34 @@ fn network(facts: &Facts, network: Network) -> Row {
         ),
         Network::Private => good(TOPIC, "of their own, by a bridge, nft and pasta"),
     }
+}
+
+/// A firewall that drops what is forwarded is asked beside our own table, and drops what tasks send to the outside.
+fn firewall(chains: &str) -> Option<Row> {
+    let (mut table, mut chain, mut dropping) = ("", "", None);
+    for line in chains.lines().map(str::trim) {
+        if let Some(name) = line.strip_prefix("table ") {
+            table = name.trim_end_matches(" {");
+        } else if let Some(name) = line.strip_prefix("chain ") {
+            chain = name.trim_end_matches(" {");
+        } else if line.contains(" hook forward ") && line.contains("policy drop") {
+            dropping = dropping.or(Some((table, chain)));
+        }
+    }
+    dropping.map(|(table, chain)| {
+        let ours = if chains.contains("chain DOCKER-USER {") { "DOCKER-USER" } else { "FORWARD" };
+        less(
+            "firewall",
+            format!(
+                "the machine's own drops what is forwarded ({table} {chain}): \
+                 tasks do not reach the outside"
+            ),
+            format!(
+                "run `sudo iptables -I {ours} -i gr+ -j ACCEPT && sudo iptables -I {ours} -o gr+ \
+                 -m conntrack --ctstate RELATED,ESTABLISHED -j ACCEPT`"
+            ),
+        )
+    })
 }
 
 fn capacity(facts: &Facts) -> Row {

@@ -34,6 +34,7 @@ fn server() -> Facts {
         },
         programs: Programs { nft: true, pasta: true, id_maps: true, systemd_run: true },
         has_tun: true,
+        chains: String::new(),
         cpus: 8,
         memory: 16 << 30,
     }
@@ -199,6 +200,31 @@ fn a_network_is_judged_by_what_it_needs() {
     facts.programs.nft = false;
     missing_one(&facts, "apt install nftables");
     check(&facts, Intent { network: Network::Plain, ..INTENT }, &[]);
+}
+
+#[test]
+fn a_firewall_that_drops_what_is_forwarded_is_named_with_the_way_through() {
+    let chains = "\
+table ip nat {
+	chain POSTROUTING {
+		type nat hook postrouting priority srcnat; policy accept;
+	}
+}
+table ip filter {
+	chain INPUT {
+		type filter hook input priority filter; policy drop;
+	}
+	chain FORWARD {
+		type filter hook forward priority filter; policy drop;
+	}
+}
+";
+    less_one(&Facts { chains: chains.into(), ..server() }, "(ip filter FORWARD)");
+    less_one(&Facts { chains: chains.into(), ..server() }, "iptables -I FORWARD -i gr+ -j ACCEPT");
+    let docker = chains.replace("chain INPUT {", "chain DOCKER-USER {\n\t}\n\tchain INPUT {");
+    less_one(&Facts { chains: docker, ..server() }, "iptables -I DOCKER-USER -o gr+");
+    let open = chains.replace("policy drop", "policy accept");
+    check(&Facts { chains: open, ..server() }, INTENT, &[]);
 }
 
 #[test]

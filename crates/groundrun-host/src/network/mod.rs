@@ -29,7 +29,7 @@ pub(crate) use ground::Wanted;
 pub(crate) use links::SERVICES;
 pub(crate) use namespace::Namespace;
 pub use namespace::TaskSockets;
-pub(crate) use nft::find_program;
+pub(crate) use nft::{chains, find_program};
 pub(crate) use pool::{Leave, TakeError, TaskNetwork};
 
 /// Who answers a task's questions about itself and about names.

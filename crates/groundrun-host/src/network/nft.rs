@@ -33,6 +33,11 @@ pub(super) fn load(script: &str) -> io::Result<()> {
     run(&["-f", "-"], script).map(drop)
 }
 
+/// The chains of all tables and what each does when no rule decides, as `nft` writes them. Needs root.
+pub(crate) fn chains() -> io::Result<String> {
+    run(&["list", "chains"], "")
+}
+
 /// Everything that nftables has, as JSON.
 #[cfg(test)]
 pub(super) fn ruleset() -> io::Result<String> {
