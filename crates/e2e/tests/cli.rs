@@ -59,6 +59,34 @@ fn exit_codes_tell_how_it_came_out() {
 }
 
 #[test]
+fn what_a_machine_lacks_is_said_by_doctor_and_by_who_would_start_there() {
+    let said = clients::run(groundrun().arg("doctor")).well();
+    assert!(said.out.contains("Jobs can run here"), "{}", said.out);
+    let lacks = "nothing can be made in /proc/version: name another directory with --data-dir";
+    let there = ["--data-dir", "/proc/version/data"];
+    let text = |value: &Value| value.as_str().expect("a text").to_owned();
+    let said = clients::run(groundrun().args(["doctor", "--json"]).args(there)).badly(3);
+    let told: Value = serde_json::from_str(&said.out).expect("it is JSON");
+    assert_eq!(told["canRun"], false);
+    let rows = told["rows"].as_array().expect("rows");
+    let row = rows.iter().find(|row| row["state"] == "missing").expect("one is missing");
+    assert_eq!(row["topic"], "data directory");
+    let in_one_line = format!("{}: {}", text(&row["finding"]), text(&row["remedy"]));
+    assert_eq!(in_one_line, lacks);
+    let said = clients::run(groundrun().arg("serve").args(there)).badly(3);
+    assert!(said.err.contains(lacks), "{}", said.err);
+}
+
+#[test]
+fn limits_hold_where_they_can_also_when_they_need_not() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let file = write(dir.path(), &job("eats", &["eat", "2000"]));
+    let said = clients::run(groundrun().args(["run", &file, "--no-limits"])).badly(1);
+    assert!(!said.err.contains("limits do not hold"), "{}", said.err);
+    assert!((said.out + &said.err).contains("emory limit"), "it is killed for its memory");
+}
+
+#[test]
 fn run_takes_overrides_and_prints_json() {
     let dir = tempfile::tempdir().expect("a directory");
     let file = write(dir.path(), &job("over", &["exit", "1"]));

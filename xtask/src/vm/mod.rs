@@ -44,7 +44,7 @@ cargo xtask vm test [SETTING…]
   --test     the test program NAME of CRATE, built now, to /in/bin/NAME
   --seconds  how long it may take (300)
   --out      where the guest's /out comes to (target/vm/out)
-target/release/groundrun (as it was built last) and examples/ are always put in.
+target/release/groundrun (as it was built last), examples/ and contrib/ are always put in.
 ";
 
 /// Runs `arguments`; answers what to exit with.
@@ -112,7 +112,12 @@ impl Asked {
 
 /// What every run wants.
 fn always() -> Vec<Put> {
-    let files = [("target/release/groundrun", "bin/groundrun"), ("examples", "examples")];
+    let files = [
+        ("target/release/groundrun", "bin/groundrun"),
+        ("examples", "examples"),
+        ("contrib", "contrib"),
+        ("xtask/src/vm/service.sh", "service.sh"),
+    ];
     files.map(|(from, name)| Put { from: sh::root().join(from), name: name.to_owned() }).into()
 }
 

@@ -58,10 +58,27 @@ const fn suite(setting: Setting, command: &'static [&'static str]) -> Scenario {
     Scenario { setting, name: "conformance suite", command, code: 0, says, seconds: 400 }
 }
 
+/// As somebody who logged in, who may stop and start services.
+const SERVICE: Scenario = Scenario {
+    setting: Setting::RootLogin,
+    name: "systemd service",
+    command: &["sh", "service.sh"],
+    code: 0,
+    says: &[
+        "a restart leaves tasks running",
+        "an upgrade leaves tasks running",
+        "kill -9 of the server leaves tasks running",
+        "the next server tells how they ended",
+        "nothing of the service is left",
+    ],
+    seconds: 120,
+};
+
 const SCENARIOS: &[Scenario] = &[
     doctor(Setting::Root, 0, &["cgroup version 2", "Jobs can run here"]),
     main_job(Setting::Root),
     suite(Setting::Root, CONFORMANCE),
+    SERVICE,
     doctor(Setting::Tester, 0, &["without root", "Jobs can run here"]),
     doctor(Setting::Delegated, 0, &["without root", "Jobs can run here"]),
     doctor(Setting::Single, 0, &["without root", "Jobs can run here"]),

@@ -184,7 +184,7 @@ fn data(dir: &Path) -> Data {
     let there = dir.ancestors().find(|dir| dir.exists()).unwrap_or(Path::new("/"));
     let kind = rustix::fs::statfs(there).map_or(0, |stat| stat.f_type.cast_unsigned());
     let free = rustix::fs::statvfs(there).ok().map(|stat| stat.f_bavail * stat.f_frsize);
-    let refused = (!is_writable(there)).then(|| there.to_owned());
+    let refused = (!there.is_dir() || !is_writable(there)).then(|| there.to_owned());
     Data { kind: FileSystem(kind), refused, free, dir }
 }
 
@@ -270,6 +270,7 @@ mod tests {
         assert!(facts.cpus > 0 && facts.memory > 0);
         assert_eq!(facts.data.dir, Path::new("/nowhere/that/exists"));
         assert!(facts.data.free.is_some());
+        assert_eq!(data(Path::new("/proc/version/x")).refused, Some("/proc/version".into()));
         assert!(!is_installed("no-such-program-of-this-name"));
         assert!(is_installed("sh"));
     }
