@@ -2,6 +2,7 @@
 
 use std::{fs, path::Path, process};
 
+use groundrun_core::record::{Attempt, Cause, Ending, Exit};
 use groundrun_store::{OpenError, Store, StoreError};
 use rusqlite::Connection;
 
@@ -173,4 +174,38 @@ fn a_row_that_cannot_be_read_is_named() {
     assert!(text.contains(&format!("row {uid} of table executions")), "{text}");
     let text = told(store.read(|view| view.attempts_of_task(uid, 4).map(drop)));
     assert!(text.contains(&format!("row {uid}/4-1 of table attempts")), "{text}");
+}
+
+/// As the first version made it, when an attempt had one container.
+#[test]
+fn a_database_of_the_first_format_is_brought_up_with_all_its_attempts() {
+    let dir = tempfile::tempdir().expect("a temporary directory");
+    let conn = Connection::open(dir.path().join("groundrun.db")).expect("it is made");
+    conn.execute_batch(include_str!("../../src/schema/1.sql")).expect("it is as it was");
+    conn.pragma_update(None, "application_id", 0x4752_554e).expect("it is set");
+    conn.pragma_update(None, "user_version", 1).expect("it is set");
+    let uid = execution(&job("j", 1), "e", 2).uid;
+    conn.execute(
+        "INSERT INTO attempts VALUES (?1, 4, 1, ?1, 10, 20, 30, 'exited', 7, NULL, 'on-its-own', 5, NULL, 'bye')",
+        [uid.0.as_bytes()],
+    )
+    .expect("it is written");
+    drop(conn);
+    let store = Store::open(dir.path()).expect("it is brought up");
+    let attempts = read(&store, |view| view.attempts_of_task(uid, 4));
+    let ending = Ending::Exited {
+        exit: Exit::Code(7),
+        cause: Cause::OnItsOwn,
+        memory_peak: Some(5),
+        message: Some("bye".to_owned()),
+        container: None,
+    };
+    assert_eq!(attempts[0].ended.as_ref().map(|(_, ended)| ended), Some(&ending));
+    let probed = Ending::ProbeFailed { container: "db".to_owned(), why: "refused".to_owned() };
+    let later = Attempt { ended: Some((at(0), probed)), ..attempts[0].clone() };
+    write(&store, at(0), {
+        let later = later.clone();
+        move |tx| tx.update_attempts([&later])
+    });
+    assert_eq!(read(&store, |view| view.attempts_of_task(uid, 4)), [later]);
 }
