@@ -7,6 +7,7 @@ mod code;
 mod coverage;
 mod proofs;
 mod rows;
+mod security;
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -56,8 +57,12 @@ pub(crate) fn main(arguments: &[String]) -> Result<(), String> {
     }
 }
 
-/// Whether the committed document is what the sources say.
+/// Whether the committed document is what the sources say, and the other that names tests names those that are there.
 pub(crate) fn check() -> Result<(), String> {
+    let faults = security::faults(&code::read(security::DOCUMENT)?, &Proofs::collect()?);
+    if !faults.is_empty() {
+        return Err(format!("{}:\n  {}", security::DOCUMENT, faults.join("\n  ")));
+    }
     let made = document()?;
     let kept = code::read(DOCUMENT)?;
     if made == kept {
