@@ -51,6 +51,8 @@ pub(super) fn entry(source: &Source, position: Position, line: Line) -> LogEntry
         ("task_attempt", attempt.to_string()),
     ];
     let own = own.map(|(key, value)| (format!("run.googleapis.com/{key}"), value));
+    let container = Some(container).filter(|name| !name.is_empty());
+    let container = container.map(|name| ("container_name".to_owned(), name));
     // What tells one attempt from all others, whatever its containers: long hexadecimal digits, as Google's.
     let instance = AttemptId { execution: ExecutionUid(execution), task, attempt }.instance();
     LogEntry {
@@ -63,7 +65,8 @@ pub(super) fn entry(source: &Source, position: Position, line: Line) -> LogEntry
         labels: labels
             .into_iter()
             .chain(own)
-            .chain([("container_name".to_owned(), container), ("instanceId".to_owned(), instance)])
+            .chain(container)
+            .chain([("instanceId".to_owned(), instance)])
             .collect(),
         text_payload: Some(text),
         json_payload: json,

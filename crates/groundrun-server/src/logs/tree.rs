@@ -5,6 +5,7 @@ use std::sync::Arc;
 use groundrun_api::{ApiError, logging::Order, v1};
 use groundrun_core::{
     id::AttemptId,
+    log::Stream,
     record::{Attempt, Execution},
     render,
 };
@@ -89,7 +90,9 @@ impl Records {
         Ok(Box::new(lines.map(move |line| {
             let line = line.map_err(failed)?;
             let position = Position::of(id, line.at, line.sequence);
-            let name = names.get(line.container).unwrap_or(&nobody);
+            // The monitor's notes are of the attempt: of its container, where there is one.
+            let of_one = line.stream != Stream::Note || names.len() == 1;
+            let name = names.get(line.container).filter(|_| of_one).unwrap_or(&nobody);
             let line = Line::Task(line, Arc::clone(name));
             Ok((position, (Arc::clone(&of), line)))
         })))

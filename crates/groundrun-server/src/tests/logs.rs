@@ -146,11 +146,14 @@ async fn of_several_containers_each_line_names_its_own() {
         container: Some("db".to_owned()),
     };
     let attempt = fixture.attempt(&name, 0, 1, Some((4, ending)));
-    for (sequence, container, text) in [(0, 0, "asks"), (1, 1, "answers")] {
-        let at = time(2);
+    for (sequence, stream, container, text) in [
+        (0, Stream::Stdout, 0, "asks"),
+        (1, Stream::Stdout, 1, "answers"),
+        // Of the attempt, and so of none of them.
+        (2, Stream::Note, 0, "3 lines were dropped"),
+    ] {
         let text = text.to_owned();
-        let line = LogLine { at, stream: Stream::Stdout, container, text, sequence };
-        fixture.logs.write(attempt, line);
+        fixture.logs.write(attempt, LogLine { at: time(2), stream, container, text, sequence });
     }
     for (container, expected) in
         [("main", vec!["asks"]), ("db", vec!["answers", "Container called exit(3)."])]
@@ -158,6 +161,8 @@ async fn of_several_containers_each_line_names_its_own() {
         let filter = format!("labels.container_name={container}");
         assert_eq!(texts(&fixture.entries(&filter, "timestamp asc").await), expected);
     }
+    let unnamed = fixture.entries("-labels.container_name:*", "timestamp asc").await;
+    assert_eq!(texts(&unnamed), ["3 lines were dropped"]);
     let execution = fixture.get(&format!("{EXECUTIONS}/{name}")).await.ok();
     let link = execution["status"]["logUri"].as_str().expect("a link");
     let path = link.find("/logs/viewer").map(|at| &link[at..]).expect("a path");
