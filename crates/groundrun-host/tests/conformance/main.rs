@@ -70,7 +70,9 @@ fn all() -> Vec<Played> {
     for (name, scenario) in scenarios() {
         all.push((name, Box::new(move |place| scenario(place))));
     }
-    for (name, scenario) in here::SCENARIOS.iter().chain(private::SCENARIOS) {
+    // An ordinary user has no network that could stand for the machine's.
+    let privates = if rustix::process::geteuid().is_root() { private::SCENARIOS } else { &[] };
+    for (name, scenario) in here::SCENARIOS.iter().chain(privates) {
         all.push((name, Box::new(scenario)));
     }
     all

@@ -16,10 +16,14 @@ use groundrun_core::{
     process::ImageConfig,
 };
 use groundrun_host::{
-    HostBackend, HostConfig, HostLogs, Mountable, Mounts, MountsError,
+    HostBackend, HostConfig, HostLogs, Mountable, Mounts, MountsError, WritableLayer,
     cgroup::{Cgroups, Demand},
 };
-use groundrun_shim::{Spawner, SpawnerConfig, SpawnerHandle};
+use groundrun_shim::{
+    Connection, Spawner, SpawnerConfig, SpawnerHandle,
+    dir::Standing,
+    enter::{Entered, enter, marks},
+};
 use jiff::Timestamp;
 use rustix::process::{Pid, Signal, kill_process};
 use tempfile::TempDir;
@@ -42,6 +46,8 @@ pub(crate) struct HostPlace {
     pub(crate) configure: fn(&mut HostConfig),
     spawners: VecDeque<(SpawnerHandle, Pid)>,
     current: Option<Pid>,
+    /// An ordinary user's namespaces.
+    entered: Option<Entered>,
 }
 
 struct OneImage {
@@ -60,7 +66,12 @@ impl Mounts for OneImage {
 
 impl HostPlace {
     pub(crate) fn new() -> Self {
-        let spawners = (0..SPAWNERS).map(|_| spawner()).collect();
+        // Before anything is made: all that follows is done by the user that containers are for.
+        let entered = match rustix::process::geteuid().is_root() {
+            true => None,
+            false => Some(enter(None).expect("an ordinary user can make namespaces")),
+        };
+        let spawners = (0..SPAWNERS).map(|_| spawner(entered.as_ref())).collect();
         let dir =
             tempfile::Builder::new().prefix("groundrun-conformance-").tempdir().expect("made");
         let layer = dir.path().join("layer");
@@ -68,16 +79,23 @@ impl HostPlace {
         fs::set_permissions(&layer, fs::Permissions::from_mode(0o755)).expect("set");
         fs::write(layer.join("job"), sample_job::PROGRAM).expect("written");
         fs::set_permissions(layer.join("job"), fs::Permissions::from_mode(0o755)).expect("set");
+        if let Some(entered) = &entered {
+            // As an image store does.
+            for path in [&layer, &layer.join("job")] {
+                std::os::unix::fs::chown(path, entered.ids.base(), entered.ids.base())
+                    .expect("an owner can be set");
+            }
+        }
         fs::create_dir(dir.path().join("data")).expect("made");
         let cgroup = format!("groundrun-conformance-{}", std::process::id());
         let cgroups = Cgroups::open(&cgroup, &dir.path().join("data/cgroup"), &demand())
             .expect("cgroups are there");
-        Self { dir, cgroup, cgroups, configure: |_| {}, spawners, current: None }
+        Self { dir, cgroup, cgroups, configure: |_| {}, spawners, current: None, entered }
     }
 
     /// Fails when anything is left that is no file of ours.
     pub(crate) fn close(self) {
-        drop(self.spawners);
+        drop((self.spawners, self.entered));
         bounded(|| match children() {
             left if left.is_empty() => Ok(()),
             left => {
@@ -127,6 +145,12 @@ impl Place for HostPlace {
         let mut config = HostConfig::new(self.data(), clock);
         config.cgroup.clone_from(&self.cgroup);
         config.demand = demand();
+        if let Some(entered) = &self.entered {
+            config.id_base = entered.ids.base().expect("they are the user's");
+            if !marks(self.dir.path()).expect("the kernel tells").in_memory {
+                config.writable_layer = WritableLayer::Disk;
+            }
+        }
         (self.configure)(&mut config);
         let mounts = Arc::new(OneImage { layer: self.dir.path().join("layer") });
         Box::new(HostBackend::new(config, mounts, spawner, inbox).expect("the backend opens"))
@@ -145,12 +169,10 @@ impl Place for HostPlace {
     }
 
     fn kill_monitor(&self, id: AttemptId) {
-        let lock = self.data().join("attempts").join(id.to_string()).join("lock");
-        let monitors = holders(|path| path == lock);
-        assert_eq!(monitors.len(), 1, "{monitors:?}");
-        for monitor in monitors {
-            kill_process(monitor, Signal::KILL).expect("it lives");
-        }
+        // Whose socket it is the kernel tells to every user.
+        let connection = Connection::open(&self.data().join("attempts").join(id.to_string()));
+        let monitor = rustix::net::sockopt::socket_peercred(connection.expect("it listens"));
+        kill_process(monitor.expect("the kernel tells").pid, Signal::KILL).expect("it lives");
     }
 
     fn kill_main(&self, id: AttemptId) {
@@ -178,6 +200,12 @@ impl Place for HostPlace {
             .into_iter()
             .map(|pid| format!("process {pid:?} with a file of {}", attempts.display()))
             .collect();
+        // Into a monitor only root can look, but that its lock is held everybody sees.
+        let directories = fs::read_dir(&attempts).into_iter().flatten().filter_map(Result::ok);
+        let living = directories.filter(|dir| {
+            matches!(groundrun_shim::dir::standing(&dir.path()), Ok(Standing::Running))
+        });
+        left.extend(living.map(|dir| format!("monitor of {}", dir.path().display())));
         for id in self.cgroups.present().into_iter().filter(|id| id.execution == execution) {
             left.push(format!("cgroup of {id}"));
             left.extend(self.processes(id).iter().map(|pid| format!("process {pid} of {id}")));
@@ -202,9 +230,14 @@ fn demand() -> Demand {
 }
 
 /// Forks a spawner, and finds out its process id.
-fn spawner() -> (SpawnerHandle, Pid) {
+fn spawner(entered: Option<&Entered>) -> (SpawnerHandle, Pid) {
     let before = children();
-    let handle = Spawner::fork(SpawnerConfig::default()).expect("it is forked");
+    let config = SpawnerConfig::default();
+    let handle = match entered {
+        None => Spawner::fork(config),
+        Some(entered) => Spawner::fork_in(entered, config),
+    };
+    let handle = handle.expect("it is forked");
     let new: Vec<Pid> = children().into_iter().filter(|pid| !before.contains(pid)).collect();
     let [pid] = new.as_slice() else { panic!("one child more, not {new:?}") };
     (handle, *pid)
