@@ -24,6 +24,7 @@ pub(crate) const TESTS: &[Test] = &[
     ),
     ("a_shim_outlives_server_and_spawner", a_shim_outlives_server_and_spawner),
     ("a_shim_is_small", a_shim_is_small),
+    ("a_shim_of_ten_containers_is_small", a_shim_of_ten_containers_is_small),
     ("a_shim_holds_nothing_of_others", a_shim_holds_nothing_of_others),
 ];
 
@@ -125,14 +126,28 @@ fn a_shim_is_small(lab: &Lab) {
         (0..12).map(|number| (format!("V{number}"), value.clone())).collect();
     let attempt = lab.start(&launch);
     attempt.says("waiting");
-    let rollup =
-        fs::read_to_string(format!("/proc/{}/smaps_rollup", attempt.shim().as_raw_nonzero()));
-    let rollup = rollup.expect("the kernel tells");
-    let pss = rollup.lines().find_map(|line| line.strip_prefix("Pss:")).expect("it is told");
-    let kib: u64 = pss.trim().trim_end_matches(" kB").parse().expect("a number");
-    assert!(kib < 512, "{rollup}");
+    let kib = pss_kib(attempt.shim());
+    assert!(kib < 512, "{kib}");
     attempt.connection().send(Wish::Stop { grace: Duration::ZERO }).expect("the shim hears");
     attempt.outcome();
+}
+
+fn a_shim_of_ten_containers_is_small(lab: &Lab) {
+    let wait: &[&str] = &["wait-term", "0"];
+    let attempt = lab.start(&lab.several(&[("c", wait); 10]));
+    until("all wait", || attempt.lines().len() == 10);
+    let kib = pss_kib(attempt.shim());
+    assert!(kib < 768, "{kib}");
+    attempt.connection().send(Wish::Stop { grace: Duration::ZERO }).expect("the shim hears");
+    attempt.outcome();
+}
+
+/// Memory of a process, with its part of what it shares.
+fn pss_kib(process: Pid) -> u64 {
+    let rollup = fs::read_to_string(format!("/proc/{}/smaps_rollup", process.as_raw_nonzero()));
+    let rollup = rollup.expect("the kernel tells");
+    let pss = rollup.lines().find_map(|line| line.strip_prefix("Pss:")).expect("it is told");
+    pss.trim().trim_end_matches(" kB").parse().expect("a number")
 }
 
 /// Neither the spawner's descriptors nor those of other attempts.

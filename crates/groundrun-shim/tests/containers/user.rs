@@ -24,6 +24,7 @@ pub(crate) const OF_ROOT: &[&str] = &[
     "the_files_of_the_kernel_are_those_of_crun",
     // Into a shim that has started a container, the kernel lets nobody look but root.
     "a_shim_is_small",
+    "a_shim_of_ten_containers_is_small",
     "a_shim_holds_nothing_of_others",
     "volumes_are_gone_with_the_shim",
     // Loop devices are root's.
