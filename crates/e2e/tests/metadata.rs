@@ -167,6 +167,47 @@ fn the_metadata_server_answers_over_a_kill_and_a_restart_of_the_server() {
     lab.finish();
 }
 
+/// Answers every query for an address with 192.0.2.7, and every other with nothing, for the life of the test.
+fn resolve_on(at: &str) {
+    let socket = std::net::UdpSocket::bind((at, 53)).expect("the port for names is free there");
+    std::thread::spawn(move || {
+        let mut query = [0; 512];
+        while let Ok((length, from)) = socket.recv_from(&mut query) {
+            let name = query[12..length].iter().position(|byte| *byte == 0).expect("a name");
+            let end = 12 + name + 5;
+            let is_a = query[end - 4..end] == [0, 1, 0, 1];
+            let counts = [0, 1, 0, u8::from(is_a), 0, 0, 0, 0];
+            let head = [&query[..2], &[0x81, 0x80], &counts, &query[12..end]].concat();
+            let record = [0xc0, 12, 0, 1, 0, 1, 0, 0, 0, 9, 0, 4, 192, 0, 2, 7];
+            let answer = if is_a { [&head[..], &record].concat() } else { head };
+            socket.send_to(&answer, from).expect("it is sent");
+        }
+    });
+}
+
+#[test]
+fn a_task_finds_names_by_a_resolver_on_the_machines_loopback() {
+    // As systemd's: nothing of a task's network leads there.
+    let at = "127.7.7.53";
+    resolve_on(at);
+    let mut lab = in_private_networks();
+    assert_eq!(lab.stop(), Some(0));
+    let file = lab.dir().join("resolv.conf");
+    fs::write(&file, format!("nameserver {at}\n")).expect("written");
+    let over = format!("mount --bind {} /etc/resolv.conf && exec \"$@\"", file.display());
+    lab.launch_under(&["unshare", "--mount", "sh", "-c", &over, "sh"]);
+    let layout = images::python(lab.dir());
+    let program = "import json, socket\n\
+                   print(json.dumps(sorted({a[4][0] for a in socket.getaddrinfo('db.lan', 80)})))";
+    lab.create(&job("names", &layout, &["-c", program]));
+    let execution = lab.run("names", &json!({}));
+    let ended = lab.completed(&execution);
+    let log = lab.log(&execution);
+    assert_eq!(ended["status"]["succeededCount"], 1, "{log}");
+    assert!(log.contains("[\"192.0.2.7\"]"), "{log}");
+    lab.finish();
+}
+
 #[test]
 fn a_task_reaches_a_database_of_the_machine_by_name_and_says_who_it_is() {
     let machine = Lab::with(Options {
