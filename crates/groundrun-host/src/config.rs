@@ -11,7 +11,10 @@ use groundrun_core::process::ImageConfig;
 use groundrun_shim::protocol::LogBounds;
 use jiff::Timestamp;
 
-use crate::{cgroup::Demand, network::TaskServices};
+use crate::{
+    cgroup::Demand,
+    network::{Router, TaskServices},
+};
 
 /// Ids of one container: 0 to 65535 inside.
 const IDS_PER_RANGE: u32 = 65_536;
@@ -37,6 +40,8 @@ pub struct HostConfig {
     pub id_base: u32,
     /// The network of tasks.
     pub network: Network,
+    /// Where the private network of an ordinary user is made; the machine's own for root.
+    pub router: Option<Arc<Router>>,
     /// Where a container's changes to its files go.
     pub writable_layer: WritableLayer,
     /// How much of an attempt's output is kept.
@@ -59,6 +64,7 @@ impl HostConfig {
             id_base: default_id_base(&data_dir),
             data_dir,
             network: Network::Host,
+            router: None,
             writable_layer: WritableLayer::Memory,
             // One entry of Cloud Logging holds 256 KiB; 64 MiB of each attempt are enough to find out what happened.
             log: LogBounds { line_bytes: 256 << 10, total_bytes: 64 << 20 },

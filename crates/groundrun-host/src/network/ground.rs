@@ -5,20 +5,26 @@
 
 use std::{
     fs, io,
+    net::Ipv4Addr,
     os::fd::{AsFd, OwnedFd},
+    sync::Arc,
     thread,
     time::{Duration, Instant},
 };
 
-use rustix::fs::{FlockOperation, flock};
+use rustix::{
+    fs::{FlockOperation, flock},
+    thread::{LinkNameSpaceType, move_into_link_name_space},
+};
 
 use super::{
     links::{self, Link},
     namespace::{Maker, own_namespace, set},
     netlink::Netlink,
     nft,
-    rules::Rules,
-    subnet::Subnet,
+    pasta::{self, Router},
+    rules::{Rules, ToHost},
+    subnet::{Range, Subnet},
 };
 
 /// How long servers wait for each other. Holding the lock takes a run of `nft`.
@@ -47,6 +53,8 @@ pub(crate) struct Wanted {
     pub(crate) host_access: bool,
     /// Port of the server's own API, which they may not.
     pub(crate) api_port: Option<u16>,
+    /// Where the bridge is to be, for an ordinary user.
+    pub(crate) router: Option<Arc<Router>>,
 }
 
 /// Tasks cannot have a network of their own here.
@@ -78,6 +86,13 @@ impl Names {
     }
 }
 
+/// What an ordinary user's router has to do with the machine.
+struct Beyond {
+    /// What the machine uses itself.
+    used: Vec<Range>,
+    of_host: Vec<Ipv4Addr>,
+}
+
 /// What the machine says that a table depends on.
 struct Found {
     bridge: u32,
@@ -87,35 +102,94 @@ struct Found {
     switch_on: bool,
 }
 
-/// Makes all of it in the network namespace of the calling thread, or finds it and brings it up to date.
-pub(super) fn open(wanted: &Wanted) -> Result<(Maker, Subnet), NetworkError> {
+/// Makes all of it in the network namespace of the calling thread, or in the router, which the thread enters for good; or
+/// finds it and brings it up to date. Gives the address that stands for the host's loopback.
+pub(super) fn open(wanted: &Wanted) -> Result<(Maker, Option<Ipv4Addr>), NetworkError> {
     let names = Names::of(wanted.hash);
+    let asking = "ask the kernel for links";
+    let beyond = match &wanted.router {
+        None => None,
+        Some(router) => {
+            let mut netlink = Netlink::open().map_err(doing(asking))?;
+            let used = links::used(&mut netlink).map_err(doing(asking))?;
+            let of_host = links::own_addresses(&mut netlink).map_err(doing(asking))?;
+            let kind = Some(LinkNameSpaceType::Network);
+            move_into_link_name_space(router.namespace.as_fd(), kind)
+                .map_err(|err| doing("enter the network namespace of the router")(err.into()))?;
+            Some(Beyond { used, of_host })
+        }
+    };
     let _lock = lock()?;
-    let mut netlink = Netlink::open().map_err(doing("ask the kernel for links"))?;
-    let found = find_or_make(&mut netlink, &names, wanted.hash)?;
+    let mut netlink = Netlink::open().map_err(doing(asking))?;
+    let elsewhere = beyond.as_ref().map_or(&[][..], |beyond| &beyond.used);
+    let found = find_or_make(&mut netlink, &names, wanted.hash, elsewhere)?;
+    let (to_host, of_host) = match (&wanted.router, beyond) {
+        (Some(router), Some(beyond)) => way_out(router, wanted, &mut netlink, found.subnet, beyond),
+        _ if wanted.host_access => (ToHost::Loopback, Vec::new()),
+        _ => (ToHost::No, Vec::new()),
+    };
     let of_bridge = |what: &str| format!("/proc/sys/net/{what}").replace('*', &names.bridge);
     set(&of_bridge("ipv6/conf/*/disable_ipv6"), "1").map_err(doing("set up the bridge"))?;
     let rules = Rules {
         table: &names.table,
         bridge: &names.bridge,
         subnet: found.subnet,
-        host_access: wanted.host_access,
+        to_host,
+        of_host: &of_host,
         api_port: wanted.api_port,
         apart: &found.apart,
     };
     nft::load(&rules.script()).map_err(doing("load the table of nftables"))?;
     // After the table that bounds what they open.
-    let loopback = if wanted.host_access { "1" } else { "0" };
+    let loopback = if to_host == ToHost::Loopback { "1" } else { "0" };
     set(&of_bridge("ipv4/conf/*/route_localnet"), loopback).map_err(doing("set up the bridge"))?;
     if found.switch_on {
         set(FORWARDING, "1").map_err(doing("switch forwarding on"))?;
     }
     let maker = Maker::new(netlink, found.bridge, names.bridge, found.subnet)
         .map_err(doing("open the network namespace"))?;
-    Ok((maker, found.subnet))
+    let host = (to_host != ToHost::No).then(|| found.subnet.host());
+    Ok((maker, host))
 }
 
-fn find_or_make(netlink: &mut Netlink, names: &Names, hash: u64) -> Result<Found, NetworkError> {
+/// Sees to it that the router leads on to the machine, and says how its loopback and its addresses are met with. Without it
+/// tasks have each their services, and no more, which is said.
+fn way_out(
+    router: &Router,
+    wanted: &Wanted,
+    netlink: &mut Netlink,
+    subnet: Subnet,
+    beyond: Beyond,
+) -> (ToHost, Vec<Ipv4Addr>) {
+    let Beyond { mut used, mut of_host } = beyond;
+    used.push(subnet.range());
+    let present = pasta::present(netlink).ok().flatten();
+    let Some(between) = present.or_else(|| Subnet::choose(wanted.hash, &used)) else {
+        tracing::warn!("tasks do not reach the outside: no range of private addresses is free");
+        return (ToHost::No, of_host);
+    };
+    let gateway = between.gateway();
+    if let Err(err) = pasta::start(router, netlink, between) {
+        tracing::warn!(
+            err = crate::settle::chain(&err),
+            "tasks reach their services only, and neither the outside nor this machine"
+        );
+        return (ToHost::No, of_host);
+    }
+    of_host.push(gateway);
+    match wanted.host_access {
+        true => (ToHost::Beyond(gateway), of_host),
+        false => (ToHost::No, of_host),
+    }
+}
+
+/// `elsewhere` is used beyond what this namespace knows.
+fn find_or_make(
+    netlink: &mut Netlink,
+    names: &Names,
+    hash: u64,
+    elsewhere: &[Range],
+) -> Result<Found, NetworkError> {
     let listing = "list the machine's links";
     let links = links::list(netlink).map_err(doing(listing))?;
     let own = links.iter().find(|link| link.name == names.bridge);
@@ -132,7 +206,8 @@ fn find_or_make(netlink: &mut Netlink, names: &Names, hash: u64) -> Result<Found
             if let Some(half_made) = half_made {
                 links::remove(netlink, half_made.index).map_err(doing(making))?;
             }
-            let used = links::used(netlink).map_err(doing("list the machine's addresses"))?;
+            let mut used = links::used(netlink).map_err(doing("list the machine's addresses"))?;
+            used.extend_from_slice(elsewhere);
             let none = || io::Error::other("no range of private addresses is free");
             let subnet = Subnet::choose(hash, &used).ok_or_else(none).map_err(doing(making))?;
             let made = links::add_bridge(netlink, &names.bridge, hardware(hash), subnet);

@@ -214,6 +214,12 @@ pub(super) fn used(netlink: &mut Netlink) -> io::Result<Vec<Range>> {
     Ok(used)
 }
 
+/// The machine's addresses that others can reach.
+pub(super) fn own_addresses(netlink: &mut Netlink) -> io::Result<Vec<Ipv4Addr>> {
+    let found = addresses(netlink)?;
+    Ok(found.iter().filter_map(address_of).filter(|address| !address.is_loopback()).collect())
+}
+
 /// The range that a bridge of an earlier server has.
 pub(super) fn subnet_of(netlink: &mut Netlink, bridge: u32) -> io::Result<Option<Subnet>> {
     let found = addresses(netlink)?;

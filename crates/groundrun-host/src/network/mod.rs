@@ -15,6 +15,7 @@ mod links;
 mod namespace;
 mod netlink;
 mod nft;
+mod pasta;
 mod pool;
 mod rules;
 mod subnet;
@@ -30,6 +31,7 @@ pub(crate) use links::SERVICES;
 pub(crate) use namespace::Namespace;
 pub use namespace::TaskSockets;
 pub(crate) use nft::{chains, find_program};
+pub use pasta::Router;
 pub(crate) use pool::{Leave, TakeError, TaskNetwork};
 
 /// Who answers a task's questions about itself and about names.

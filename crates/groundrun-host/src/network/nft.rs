@@ -76,11 +76,11 @@ fn wait(child: &mut Child) -> io::Result<ExitStatus> {
     child.wait()
 }
 
-fn file() -> io::Result<File> {
+pub(super) fn file() -> io::Result<File> {
     Ok(memfd_create(c"nft", MemfdFlags::CLOEXEC)?.into())
 }
 
-fn contents(mut file: File) -> io::Result<String> {
+pub(super) fn contents(mut file: File) -> io::Result<String> {
     let mut bytes = Vec::new();
     file.rewind()?;
     file.read_to_end(&mut bytes)?;

@@ -76,8 +76,7 @@ impl TaskNetwork {
         let (opened, open) = mpsc::sync_channel(1);
         let of_thread = Arc::clone(&shared);
         let run = move || match ground::open(&wanted) {
-            Ok((maker, subnet)) => {
-                let host = wanted.host_access.then(|| subnet.host());
+            Ok((maker, host)) => {
                 if opened.send(Ok(host)).is_ok() {
                     of_thread.fill(maker, &wanted);
                 }

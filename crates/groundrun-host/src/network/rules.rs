@@ -1,5 +1,7 @@
 //! The one nftables table of a server: what its tasks may reach. Pure; loading it is one call of `nft`.
 
+use std::net::Ipv4Addr;
+
 use super::subnet::Subnet;
 
 /// What the table depends on.
@@ -10,12 +12,25 @@ pub(super) struct Rules<'network> {
     /// Name of the bridge.
     pub(super) bridge: &'network str,
     pub(super) subnet: Subnet,
-    /// Whether the host's loopback has an address for tasks.
-    pub(super) host_access: bool,
+    /// How the host's loopback is reached by the address that stands for it.
+    pub(super) to_host: ToHost,
+    /// Addresses of a host that is outside: its services are no task's matter, but by the name.
+    pub(super) of_host: &'network [Ipv4Addr],
     /// Port of this server's API: no task of any server gets there by way of the loopback.
     pub(super) api_port: Option<u16>,
     /// Links between which nothing was forwarded before a server switched forwarding on, and nothing is now.
     pub(super) apart: &'network [String],
+}
+
+/// The way to services on the host's loopback.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum ToHost {
+    /// None.
+    No,
+    /// It is this machine's.
+    Loopback,
+    /// It is what pasta makes of this address, beyond the router of an ordinary user.
+    Beyond(Ipv4Addr),
 }
 
 impl Rules<'_> {
@@ -25,11 +40,12 @@ impl Rules<'_> {
     pub(super) fn script(&self) -> String {
         let Self { table, bridge, subnet, .. } = self;
         let (gateway, host) = (subnet.gateway(), subnet.host());
-        let to_loopback = self.to_loopback();
-        let translated = match self.host_access {
-            true => "    ct status dnat ip daddr 127.0.0.1 accept\n",
-            false => "",
+        let to_host = self.to_host();
+        let translated = match self.to_host {
+            ToHost::Loopback => "    ct status dnat ip daddr 127.0.0.1 accept\n",
+            ToHost::No | ToHost::Beyond(_) => "",
         };
+        let beyond = self.beyond();
         let own_api = self.api_port.map_or_else(String::new, |port| {
             format!(
                 "    iifname \"gr*\" ip daddr 127.0.0.0/8 tcp dport {port} reject with tcp reset\n"
@@ -47,7 +63,7 @@ table inet {table} {{
     iifname "{bridge}" ip saddr != {subnet} drop
     iifname "{bridge}" ip daddr 127.0.0.0/8 drop
   }}
-{to_loopback}  chain to_outside {{
+{to_host}  chain to_outside {{
     type nat hook postrouting priority srcnat; policy accept;
     ip saddr {subnet} oifname != "{bridge}" masquerade
   }}
@@ -66,7 +82,7 @@ table inet {table} {{
     iifname "{bridge}" oifname "{bridge}" reject
     # Metadata of the machine that this one may be on a cloud.
     iifname "{bridge}" ip daddr 169.254.0.0/16 reject
-    oifname "{bridge}" ct state established,related accept
+{beyond}    oifname "{bridge}" ct state established,related accept
     oifname "{bridge}" drop
 {apart}  }}
 }}
@@ -76,25 +92,42 @@ table inet {table} {{
 
     /// A service on the loopback sees a client on the loopback: what asks for one there (a database's list of those who
     /// may) takes it for that.
-    fn to_loopback(&self) -> String {
-        if !self.host_access {
-            return String::new();
-        }
+    fn to_host(&self) -> String {
+        let target = match self.to_host {
+            ToHost::No => return String::new(),
+            ToHost::Loopback => Ipv4Addr::LOCALHOST,
+            ToHost::Beyond(address) => address,
+        };
         let (bridge, host) = (self.bridge, self.subnet.host());
         let own_api = self.api_port.map_or_else(String::new, |port| {
             format!("    iifname \"{bridge}\" ip daddr {host} tcp dport {port} return\n")
         });
-        format!(
-            r#"  chain to_loopback {{
-    type nat hook prerouting priority dstnat; policy accept;
-{own_api}    iifname "{bridge}" ip daddr {host} meta l4proto {{ tcp, udp }} dnat ip to 127.0.0.1
-  }}
-  chain as_from_loopback {{
+        let as_from_loopback = match self.to_host {
+            ToHost::Loopback => format!(
+                r#"  chain as_from_loopback {{
     type nat hook input priority 100; policy accept;
     iifname "{bridge}" ct status dnat ip daddr 127.0.0.1 snat ip to 127.0.0.1
   }}
 "#
+            ),
+            ToHost::No | ToHost::Beyond(_) => String::new(),
+        };
+        format!(
+            r#"  chain to_host {{
+    type nat hook prerouting priority dstnat; policy accept;
+{own_api}    iifname "{bridge}" ip daddr {host} meta l4proto {{ tcp, udp }} dnat ip to {target}
+  }}
+{as_from_loopback}"#
         )
+    }
+
+    /// Where the host is outside, only what was translated reaches it.
+    fn beyond(&self) -> String {
+        let bridge = self.bridge;
+        let refuse = |address: &Ipv4Addr| {
+            format!("    iifname \"{bridge}\" ip daddr {address} ct status ! dnat reject\n")
+        };
+        self.of_host.iter().map(refuse).collect()
     }
 
     fn stay_apart(&self) -> String {
@@ -109,8 +142,6 @@ table inet {table} {{
 
 #[cfg(test)]
 mod tests {
-    use std::net::Ipv4Addr;
-
     use super::*;
 
     fn rules() -> Rules<'static> {
@@ -118,7 +149,8 @@ mod tests {
             table: "groundrun-1",
             bridge: "gr1",
             subnet: Subnet::of(Ipv4Addr::new(192, 168, 128, 1)),
-            host_access: true,
+            to_host: ToHost::Loopback,
+            of_host: &[],
             api_port: Some(8080),
             apart: &[],
         }
@@ -127,7 +159,7 @@ mod tests {
     #[test]
     fn without_host_access_nothing_leads_to_the_loopback() {
         assert!(rules().script().contains("dnat ip to 127.0.0.1"));
-        let script = Rules { host_access: false, ..rules() }.script();
+        let script = Rules { to_host: ToHost::No, ..rules() }.script();
         assert!(!script.contains("dnat ip"), "{script}");
         assert!(!script.contains("127.0.0.1"), "{script}");
     }
@@ -137,6 +169,19 @@ mod tests {
         let script = rules().script();
         let (api, translated) = (script.find("dport 8080 return"), script.find("dnat ip to"));
         assert!(api.is_some() && api < translated, "{script}");
+    }
+
+    #[test]
+    fn a_host_beyond_the_router_is_reached_by_its_name_alone() {
+        let gateway = Ipv4Addr::new(192, 0, 2, 1);
+        let of_host = [gateway, Ipv4Addr::new(198, 51, 100, 7)];
+        let rules = Rules { to_host: ToHost::Beyond(gateway), of_host: &of_host, ..rules() };
+        let script = rules.script();
+        assert!(script.contains("dnat ip to 192.0.2.1"), "{script}");
+        assert!(!script.contains("snat ip"), "{script}");
+        for address in of_host {
+            assert!(script.contains(&format!("ip daddr {address} ct status ! dnat reject")));
+        }
     }
 
     #[test]

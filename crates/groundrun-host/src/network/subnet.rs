@@ -68,7 +68,7 @@ impl Subnet {
         Ipv4Addr::from_bits(self.0 + 3 + index % TASKS_MAX)
     }
 
-    fn range(self) -> Range {
+    pub(super) fn range(self) -> Range {
         Range { address: Ipv4Addr::from_bits(self.0), prefix: PREFIX }
     }
 }

@@ -7,6 +7,7 @@ use std::{
     io::{self, Read, Write},
     net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream, UdpSocket},
     os::fd::{AsFd, OwnedFd},
+    sync::Arc,
     thread,
     time::{Duration, Instant},
 };
@@ -23,6 +24,7 @@ use super::{
     namespace::{Namespace, own_namespace},
     netlink::Netlink,
     nft,
+    pasta::Router,
     pool::{Leave, TaskNetwork},
     subnet::Range,
     sys,
@@ -107,7 +109,7 @@ impl Machine {
 }
 
 const fn wanted(hash: u64) -> Wanted {
-    Wanted { hash, host_access: true, api_port: Some(8080) }
+    Wanted { hash, host_access: true, api_port: Some(8080), router: None }
 }
 
 /// Answers each connection with the address that it comes from, as long as the test lives.
@@ -338,6 +340,70 @@ fn addresses_and_routes_of_the_machine_are_passed_over() {
         links::used(&mut Netlink::open().expect("a socket")).expect("listed")
     });
     assert!(used.contains(&Range { address: OWN, prefix: 24 }), "{used:?}");
+}
+
+/// Set in the process that plays an ordinary user's server.
+const USER: &str = "GROUNDRUN_TEST_OF_A_USER";
+
+#[test]
+fn an_ordinary_users_tasks_reach_the_same_by_way_of_pasta() {
+    if std::env::var_os(USER).is_some() {
+        return as_a_user();
+    }
+    let machine = Machine::new();
+    serve(&machine.outside, (Ipv4Addr::UNSPECIFIED, 7000));
+    for port in [5432, 8080] {
+        serve(&machine.namespace, (Ipv4Addr::UNSPECIFIED, port));
+    }
+    let output = within(&machine.namespace, || {
+        links::give_default_route(&mut Netlink::open().expect("a socket"), OTHER).expect("given");
+        std::process::Command::new("unshare")
+            .args(["--user", "--map-root-user"])
+            .arg(std::env::current_exe().expect("it is there"))
+            .args(["--exact", "--nocapture"])
+            .arg("network::tests::an_ordinary_users_tasks_reach_the_same_by_way_of_pasta")
+            .env(USER, "1")
+            .output()
+            .expect("unshare runs")
+    });
+    let said =
+        [output.stdout, output.stderr].map(|said| String::from_utf8_lossy(&said).into_owned());
+    assert!(output.status.success(), "{said:?}");
+}
+
+/// In a user namespace, and in the machine's network.
+fn as_a_user() {
+    let router = thread::spawn(|| {
+        sys::enter_new_namespace().expect("the user namespace owns it");
+        own_namespace().expect("it is there")
+    });
+    let namespace = router.join().expect("a namespace");
+    let (end, hold) = rustix::pipe::pipe_with(rustix::pipe::PipeFlags::CLOEXEC).expect("a pipe");
+    let router = Arc::new(Router { namespace, hold });
+    let wanted = Wanted { router: Some(Arc::clone(&router)), ..wanted(1) };
+    let network = TaskNetwork::open(wanted.clone()).expect("the network opens");
+    let host = network.host().expect("it has an address");
+    let task = network.take().expect("it is made");
+    assert_eq!(ask(&task, (OTHER, 7000)).expect("it answers"), OWN.to_string());
+    assert_eq!(ask(&task, (host, 5432)).expect("it answers"), "127.0.0.1");
+    for at in [(host, 8080), (OWN, 5432), (OWN, 8080), (Ipv4Addr::LOCALHOST, 5432)] {
+        assert_refused(&task, at);
+    }
+    network.close(Leave::Standing);
+    // The next server on that data directory, while a task runs.
+    let next = TaskNetwork::open(wanted).expect("the network opens");
+    assert_eq!(next.host(), Some(host));
+    let other = next.take().expect("it is made");
+    assert_eq!(ask(&other, (OTHER, 7000)).expect("it answers"), OWN.to_string());
+    drop((task, other));
+    next.close(Leave::Nothing);
+    let links = || {
+        within(&router.namespace, || {
+            links::list(&mut Netlink::open().expect("a socket")).expect("listed").len()
+        })
+    };
+    assert_eq!(links(), 2, "the loopback, and pasta's");
+    drop(end);
 }
 
 /// For people: `cargo test --release -p groundrun-host network -- --ignored --nocapture`.
