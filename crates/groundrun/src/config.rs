@@ -163,7 +163,7 @@ impl Ground {
                 .clone()
                 .or(file.region.clone())
                 .unwrap_or_else(|| DEFAULT_REGION.into()),
-            network: args.network.or(file.network).unwrap_or(Network::Host),
+            network: args.network.or(file.network).unwrap_or(Network::Private),
             no_host_access: args.no_host_access.or(file.no_host_access).unwrap_or(false),
             adc: args.adc.or(file.adc).unwrap_or(Adc::Task),
             writable_layer: args

@@ -12,8 +12,8 @@ use groundrun_core::{
 };
 use groundrun_engine::{Engine, EngineConfig, Mailbox};
 use groundrun_host::{
-    HostBackend, HostConfig, HostLogs, Mountable, Mounts, MountsError, PrivateNetwork, Share,
-    capacity, cgroup::Unenforced,
+    HostBackend, HostConfig, HostLogs, Mountable, Mounts, MountsError, OpenError, PrivateNetwork,
+    Share, capacity, cgroup::Unenforced,
 };
 use groundrun_image::{
     BuiltIn, BuiltInFile, Credentials, ImageService, ImageStore, Progress, Settings,
@@ -27,7 +27,7 @@ use tokio::{sync::oneshot, task::JoinHandle};
 use crate::{
     cli::{
         self,
-        exit::{Stop, chain},
+        exit::{Exit, Stop, chain},
     },
     config::Ground,
     prepare,
@@ -111,6 +111,8 @@ impl Running {
             cli::Network::Host => groundrun_host::Network::Host,
             cli::Network::None => groundrun_host::Network::None,
         };
+        let router = rights.router().map_err(|e| failed("keep the router of tasks", &e))?;
+        host.router = router.map(Arc::new);
         if let Some(id_base) = rights.id_base() {
             host.id_base = id_base;
         }
@@ -124,7 +126,7 @@ impl Running {
         };
         host.demand = prepare::demand(ground);
         let backend = HostBackend::new(host, mounts, rights.spawner.clone(), inbox)
-            .map_err(|e| failed("prepare this machine for tasks", &e))?;
+            .map_err(|e| cannot_prepare(&e))?;
         if let Some(address) = backend.host_address() {
             answers.host_is_at(address);
         }
@@ -198,6 +200,17 @@ impl Running {
 
 fn failed(what: &str, error: &dyn std::error::Error) -> Stop {
     Stop::failed(format!("{what}: {}", chain(error)))
+}
+
+fn cannot_prepare(error: &OpenError) -> Stop {
+    let mut stop = failed("prepare this machine for tasks", error);
+    if let OpenError::Network(_) = error {
+        stop.exit = Exit::CannotRunHere;
+        stop.lines.push(
+            "tasks can have the machine's network instead, with --network host, or none".to_owned(),
+        );
+    }
+    stop
 }
 
 fn cannot_serve(error: &BindError) -> Stop {

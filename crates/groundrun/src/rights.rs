@@ -1,8 +1,9 @@
 //! With whose rights the server runs: the machine's root, or an ordinary user in namespaces of its own. Everything else is
 //! the same.
 
-use std::path::Path;
+use std::{io, os::fd::AsFd, path::Path};
 
+use groundrun_host::network::Router;
 use groundrun_image::Owners;
 use groundrun_shim::{
     Spawner, SpawnerConfig, SpawnerHandle,
@@ -66,6 +67,15 @@ impl Rights {
     /// First of the ids that containers get, where they are not the machine's.
     pub(crate) fn id_base(&self) -> Option<u32> {
         self.entered.as_ref()?.ids.base()
+    }
+
+    /// Where the private network of tasks is made, for an ordinary user.
+    pub(crate) fn router(&self) -> io::Result<Option<Router>> {
+        let Some(Entered { network: Some(network), hold, .. }) = &self.entered else {
+            return Ok(None);
+        };
+        let hold = hold.as_fd().try_clone_to_owned()?;
+        Ok(Some(Router { namespace: network.try_clone()?, hold }))
     }
 
     /// Where the writable layers of tasks can be, if `wanted` is what was asked for, and why not there.

@@ -116,7 +116,7 @@ pub(crate) struct GroundArgs {
     #[arg(long, env = "GROUNDRUN_REGION", value_name = "REGION")]
     pub(crate) region: Option<String>,
 
-    /// Network of a task: one of its own, the machine's, or a loopback and nothing else [default: host].
+    /// Network of a task: one of its own, the machine's, or a loopback and nothing else [default: private].
     #[arg(long, env = "GROUNDRUN_NETWORK", value_enum)]
     pub(crate) network: Option<Network>,
 
