@@ -22,7 +22,7 @@ use super::{
     namespace::{Maker, own_namespace, set},
     netlink::Netlink,
     nft,
-    pasta::{self, Router},
+    pasta::{self, Home, Router},
     rules::{Rules, ToHost},
     subnet::{Range, Subnet},
 };
@@ -88,6 +88,8 @@ impl Names {
 
 /// What an ordinary user's router has to do with the machine.
 struct Beyond {
+    /// A thread that stays in its network namespace.
+    home: Home,
     /// What the machine uses itself.
     used: Vec<Range>,
     of_host: Vec<Ipv4Addr>,
@@ -113,10 +115,11 @@ pub(super) fn open(wanted: &Wanted) -> Result<(Maker, Option<Ipv4Addr>), Network
             let mut netlink = Netlink::open().map_err(doing(asking))?;
             let used = links::used(&mut netlink).map_err(doing(asking))?;
             let of_host = links::own_addresses(&mut netlink).map_err(doing(asking))?;
+            let home = Home::here().map_err(doing("start a thread"))?;
             let kind = Some(LinkNameSpaceType::Network);
             move_into_link_name_space(router.namespace.as_fd(), kind)
                 .map_err(|err| doing("enter the network namespace of the router")(err.into()))?;
-            Some(Beyond { used, of_host })
+            Some(Beyond { home, used, of_host })
         }
     };
     let _lock = lock()?;
@@ -161,7 +164,7 @@ fn way_out(
     subnet: Subnet,
     beyond: Beyond,
 ) -> (ToHost, Vec<Ipv4Addr>) {
-    let Beyond { mut used, mut of_host } = beyond;
+    let Beyond { home, mut used, mut of_host } = beyond;
     used.push(subnet.range());
     let present = pasta::present(netlink).ok().flatten();
     let Some(between) = present.or_else(|| Subnet::choose(wanted.hash, &used)) else {
@@ -169,7 +172,7 @@ fn way_out(
         return (ToHost::No, of_host);
     };
     let gateway = between.gateway();
-    if let Err(err) = pasta::start(router, netlink, between) {
+    if let Err(err) = pasta::start(router, home, netlink, between) {
         tracing::warn!(
             err = crate::settle::chain(&err),
             "tasks reach their services only, and neither the outside nor this machine"

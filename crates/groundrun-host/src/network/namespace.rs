@@ -80,11 +80,13 @@ const BACKLOG: i32 = 128;
 
 /// In a new namespace, before it has links. As in Docker, low ports and pings need no right there (and the container has
 /// none over this namespace, which is not its user namespace's); `eth0` has no IPv6, the loopback keeps it.
-const SYSCTLS: [(&str, &str); 3] = [
+const SYSCTLS: [(&str, &str); 2] = [
     ("/proc/sys/net/ipv4/ip_unprivileged_port_start", "0"),
-    ("/proc/sys/net/ipv4/ping_group_range", "0 2147483647"),
     ("/proc/sys/net/ipv6/conf/default/disable_ipv6", "1"),
 ];
+
+/// Who may ping: all groups there are, which are fewer in an ordinary user's namespace. The first that the kernel takes.
+const PING_GROUPS: [&str; 3] = ["0 2147483647", "0 65536", "0 0"];
 
 impl Maker {
     /// For the thread that calls, and the bridge of its namespace.
@@ -111,6 +113,9 @@ impl Maker {
         for (path, value) in SYSCTLS {
             set(path, value).map_err(kernel("set up a network namespace"))?;
         }
+        let pings = |groups: &&str| set("/proc/sys/net/ipv4/ping_group_range", groups).is_ok();
+        // Without it only pings are missing.
+        let _ = PING_GROUPS.iter().find(|groups| pings(groups));
         let address = self.add_port(&namespace)?;
         Netlink::open()
             .and_then(|mut inside| links::set_up_inside(&mut inside, self.subnet, address))

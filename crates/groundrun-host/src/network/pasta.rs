@@ -11,8 +11,9 @@ use std::{
         fd::{AsRawFd, OwnedFd},
         unix::process::CommandExt,
     },
-    process::Command,
-    thread,
+    process::{Child, Command},
+    sync::mpsc::{SyncSender, sync_channel},
+    thread::{self, JoinHandle},
     time::{Duration, Instant},
 };
 
@@ -40,6 +41,28 @@ const LOOK_EVERY: Duration = Duration::from_millis(10);
 /// router's namespace, which becomes pasta's input: pasta may open no other process's by then, and its own only.
 const KEEPER: &str = r#"trap '' HUP INT; "$@" <&1 >/dev/null & read -r _; kill "$!""#;
 
+/// A thread that stays in the machine's network namespace: an ordinary user who has left that has no way back.
+pub(super) struct Home {
+    ask: SyncSender<Command>,
+    thread: JoinHandle<Option<io::Result<Child>>>,
+}
+
+impl Home {
+    /// Where the caller is.
+    pub(super) fn here() -> io::Result<Self> {
+        let (ask, asked) = sync_channel::<Command>(1);
+        let spawn = move || asked.recv().ok().map(|mut command| command.spawn());
+        let thread = thread::Builder::new().name("host-outside".to_owned()).spawn(spawn)?;
+        Ok(Self { ask, thread })
+    }
+
+    fn spawn(self, command: Command) -> io::Result<Child> {
+        let gone = || io::Error::other("the thread that starts it is gone");
+        self.ask.send(command).map_err(|_| gone())?;
+        self.thread.join().ok().flatten().ok_or_else(gone)?
+    }
+}
+
 /// The range of its link, where an earlier server started it.
 pub(super) fn present(netlink: &mut Netlink) -> io::Result<Option<Subnet>> {
     match links::list(netlink)?.into_iter().find(|link| link.name == LINK) {
@@ -49,8 +72,13 @@ pub(super) fn present(netlink: &mut Netlink) -> io::Result<Option<Subnet>> {
 }
 
 /// Starts it, unless it is there, with the first of a task's addresses of `between` for the router and with the gateway's for
-/// the host. To be called in the router's namespace.
-pub(super) fn start(router: &Router, netlink: &mut Netlink, between: Subnet) -> io::Result<()> {
+/// the host. To be called in the router's namespace; pasta itself belongs into the machine's, where `home` is.
+pub(super) fn start(
+    router: &Router,
+    home: Home,
+    netlink: &mut Netlink,
+    between: Subnet,
+) -> io::Result<()> {
     if present(netlink)?.is_some() {
         return Ok(());
     }
@@ -63,7 +91,8 @@ pub(super) fn start(router: &Router, netlink: &mut Netlink, between: Subnet) -> 
     })?;
     let end = File::open(format!("/proc/self/fd/{}", router.hold.as_raw_fd()))?;
     let complaints = super::nft::file()?;
-    let mut keeper = Command::new("/bin/sh")
+    let mut command = Command::new("/bin/sh");
+    command
         .args(["-c", KEEPER, "keeper"])
         .arg(pasta)
         .args(["--foreground", "--quiet", "--stderr", "--ipv4-only", "--config-net"])
@@ -75,8 +104,8 @@ pub(super) fn start(router: &Router, netlink: &mut Netlink, between: Subnet) -> 
         .stdin(end)
         .stdout(router.namespace.try_clone()?)
         .stderr(complaints.try_clone()?)
-        .process_group(0)
-        .spawn()?;
+        .process_group(0);
+    let mut keeper = home.spawn(command)?;
     let begun = Instant::now();
     while present(netlink)?.is_none() {
         if begun.elapsed() > UP_WITHIN {
