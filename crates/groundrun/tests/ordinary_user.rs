@@ -125,7 +125,6 @@ fn text(bytes: &[u8]) -> String {
 }
 
 fn until(what: &str, mut holds: impl FnMut() -> bool) {
-    #[expect(clippy::disallowed_methods, reason = "a test is its own binary, which reads the time")]
     let begun = Instant::now();
     while !holds() {
         assert!(begun.elapsed() < Duration::from_secs(60), "it did not come about: {what}");

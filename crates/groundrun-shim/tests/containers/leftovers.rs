@@ -76,7 +76,8 @@ fn without_a_cgroup_it_is_found_by_its_init(lab: &Lab) {
     let inits = dir::inits(&launch.attempt_dir).expect("they are read");
     let [init] = inits.as_slice() else { panic!("one init, not {inits:?}") };
     assert_eq!(dir::read_stat(&stat(init.pid)), Some(*init));
-    assert!(stat(init.pid).contains("(job)"), "{}", stat(init.pid));
+    // That it is about to be the program is told a moment before it is.
+    until("it is the program", || stat(init.pid).contains("(job)"));
     rustix::process::kill_process(attempt.shim(), Signal::KILL).expect("it lives");
     until("its init is gone", || dir::read_stat(&stat(init.pid)) != Some(*init));
 }
