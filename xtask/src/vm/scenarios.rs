@@ -102,8 +102,10 @@ const SCENARIOS: &[Scenario] = &[
         &["without root", "in a scope of the user's systemd", "Jobs can run here"],
     ),
     main_job(Setting::Tester),
+    suite(Setting::Tester, IN_A_SCOPE),
     doctor(Setting::Delegated, 0, &["without root", "Jobs can run here"]),
     main_job(Setting::Delegated),
+    suite(Setting::Delegated, CONFORMANCE_OF_A_USER),
     doctor(Setting::Single, 0, &["single user id", "Jobs can run here"]),
     main_job(Setting::Single),
     doctor(Setting::RefusedClone, 3, &["kernel.unprivileged_userns_clone"]),
@@ -112,19 +114,11 @@ const SCENARIOS: &[Scenario] = &[
     refused(Setting::RefusedCount, &["user.max_user_namespaces"]),
 ];
 
-/// Played only where their setting is named, until they pass.
-const NOT_YET: &[Scenario] =
-    &[suite(Setting::Tester, IN_A_SCOPE), suite(Setting::Delegated, CONFORMANCE_OF_A_USER)];
-
 /// Plays those in the settings named by `names`, or all.
 pub(crate) fn main(names: &[String]) -> Result<(), String> {
     let named = names.iter().map(|name| Setting::named(name)).collect::<Result<Vec<_>, _>>()?;
-    let named = |scenario: &&Scenario| named.contains(&scenario.setting);
-    let chosen: Vec<&Scenario> = if names.is_empty() {
-        SCENARIOS.iter().collect()
-    } else {
-        SCENARIOS.iter().chain(NOT_YET).filter(named).collect()
-    };
+    let chosen: Vec<&Scenario> =
+        SCENARIOS.iter().filter(|s| named.is_empty() || named.contains(&s.setting)).collect();
     let mut puts = always();
     puts.push(test_program("groundrun-host/conformance")?);
     let steps: Vec<Step> = chosen.iter().map(|scenario| scenario.step()).collect();

@@ -205,7 +205,9 @@ impl Place for HostPlace {
         let living = directories.filter(|dir| {
             matches!(groundrun_shim::dir::standing(&dir.path()), Ok(Standing::Running))
         });
-        left.extend(living.map(|dir| format!("monitor of {}", dir.path().display())));
+        left.extend(
+            living.map(|dir| format!("process that is the monitor of {}", dir.path().display())),
+        );
         for id in self.cgroups.present().into_iter().filter(|id| id.execution == execution) {
             left.push(format!("cgroup of {id}"));
             left.extend(self.processes(id).iter().map(|pid| format!("process {pid} of {id}")));
