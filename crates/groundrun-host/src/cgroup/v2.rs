@@ -7,6 +7,10 @@ use std::{
 
 use groundrun_core::port::Limits;
 use groundrun_shim::protocol::{Cgroup, CgroupKind, Counter};
+use rustix::{
+    event::{Timespec, poll},
+    fs::{FlockOperation, flock},
+};
 
 use super::{
     AttemptCgroup, Ceiling, CgroupError, Limiting, cpu_quota,
@@ -67,6 +71,7 @@ impl V2 {
 
     /// The parent is there, and controllers are handed down to it and by it.
     pub(crate) fn stand(&self) -> Result<(), CgroupError> {
+        let _lock = self.parent.parent().and_then(lock);
         let mut rounds = 0;
         loop {
             let make = |source| CgroupError::Make { dir: self.parent.clone(), source };
@@ -123,6 +128,7 @@ impl V2 {
 
     /// Removes the parent; and where nobody else has a group beside it, puts back what was moved aside.
     pub(crate) fn remove(&self) -> io::Result<()> {
+        let _lock = self.parent.parent().and_then(lock);
         match fs::remove_dir(&self.parent) {
             Err(err) if err.kind() != io::ErrorKind::NotFound => return Err(err),
             Ok(()) | Err(_) => {}
@@ -150,17 +156,36 @@ impl V2 {
         }
         let control = dir.join(HANDED_DOWN);
         let wish = wanted().map(|one| format!("+{one}")).collect::<Vec<_>>().join(" ");
-        let done = fs::write(&control, &wish).or_else(|err| match err.raw_os_error() {
-            // Only a directory without processes hands controllers down (the machine's root may always).
-            Some(errno) if errno == rustix::io::Errno::BUSY.raw_os_error() => {
-                move_aside(dir, &dir.join(ASIDE))?;
-                fs::write(&control, &wish)
-            }
-            _ => Err(err),
-        });
+        let done = enable(dir, &control, &wish);
         done.map_err(|source| CgroupError::HandDown { dir: dir.to_owned(), source })
     }
 }
+
+/// Only a directory without processes hands controllers down (the machine's root may always): they are moved aside.
+fn enable(dir: &Path, control: &Path, wish: &str) -> io::Result<()> {
+    let busy = Some(rustix::io::Errno::BUSY.raw_os_error());
+    for _ in 0..LOOKS_MAX {
+        match fs::write(control, wish) {
+            Err(err) if err.raw_os_error() == busy => move_aside(dir, &dir.join(ASIDE))?,
+            done => return done,
+        }
+        match fs::write(control, wish) {
+            // One that is just ending is not listed any more, and counts until it has.
+            Err(err) if err.raw_os_error() == busy => pause(),
+            done => return done,
+        }
+    }
+    fs::write(control, wish)
+}
+
+/// Between two looks where the kernel offers nothing to wait for.
+fn pause() {
+    const EVERY: Timespec = Timespec { tv_sec: 0, tv_nsec: 10_000_000 };
+    let _ = poll(&mut [], Some(&EVERY));
+}
+
+/// Looks of 10 ms each: a process that ends and a server that begins take some milliseconds.
+const LOOKS_MAX: u32 = 300;
 
 /// The controllers that a directory can hand down.
 const AVAILABLE: &str = "cgroup.controllers";
@@ -247,6 +272,20 @@ pub(crate) fn lost_at<'dir>(dir: &'dir Path, missing: &[&str]) -> &'dir Path {
             .is_some_and(|list| missing_controllers(&list).iter().any(|one| missing.contains(one)))
     };
     dir.ancestors().filter(without).last().unwrap_or(dir)
+}
+
+/// Servers that begin and end at the same moment move each other's processes: one at a time. A lock that somebody else keeps
+/// holds up nobody for long: what would be wrong the kernel refuses.
+fn lock(dir: &Path) -> Option<fs::File> {
+    let file = fs::File::open(dir).ok()?;
+    for _ in 0..LOOKS_MAX {
+        match flock(&file, FlockOperation::NonBlockingLockExclusive) {
+            Ok(()) => return Some(file),
+            Err(rustix::io::Errno::WOULDBLOCK) => pause(),
+            Err(_) => return None,
+        }
+    }
+    None
 }
 
 /// Moves every process of `from`, ourselves among them, into `to`.
