@@ -1,4 +1,7 @@
 //! Speaks rtnetlink to the kernel, in the network namespace that the socket was made in. One packet, one answer.
+//!
+//! After an answer that was not waited for to its end, what is left of it is in the socket: it is told by its number from
+//! answers to later questions, and passed over.
 
 use std::{io, os::fd::OwnedFd};
 
@@ -63,17 +66,22 @@ impl Netlink {
         }
         self.send(&packet).map_err(fault)?;
         let mut refused: Option<Refused> = None;
-        for _ in 0..count {
+        let mut heard = 0;
+        while heard < count {
             let length = self.receive().map_err(fault)?;
             let answer = parse(&self.buffer[..length]).map_err(fault)?;
+            let at = answer.header.sequence_number.wrapping_sub(first);
+            let at = usize::try_from(at).unwrap_or(usize::MAX);
+            if at >= count {
+                continue;
+            }
             let NetlinkPayload::Error(answer_of) = answer.payload else {
                 return Err(fault(unexpected()));
             };
             if answer_of.code.is_some() && refused.is_none() {
-                let at = answer.header.sequence_number.wrapping_sub(first);
-                let at = usize::try_from(at).unwrap_or(usize::MAX);
                 refused = Some(Refused { at, why: answer_of.to_io() });
             }
+            heard += 1;
         }
         refused.map_or(Ok(()), Err)
     }
@@ -92,11 +100,15 @@ impl Netlink {
         let mut packet = Vec::new();
         self.append(&mut packet, message, 0);
         self.send(&packet)?;
-        let length = self.receive()?;
-        match parse(&self.buffer[..length])?.payload {
-            NetlinkPayload::InnerMessage(found) => Ok(found),
-            NetlinkPayload::Error(error) => Err(error.to_io()),
-            _ => Err(unexpected()),
+        loop {
+            let length = self.receive()?;
+            let answer = parse(&self.buffer[..length])?;
+            return match answer.payload {
+                _ if answer.header.sequence_number != self.sequence => continue,
+                NetlinkPayload::InnerMessage(found) => Ok(found),
+                NetlinkPayload::Error(error) => Err(error.to_io()),
+                _ => Err(unexpected()),
+            };
         }
     }
 
@@ -115,6 +127,7 @@ impl Netlink {
             while !rest.is_empty() {
                 let answer = parse(rest)?;
                 match answer.payload {
+                    _ if answer.header.sequence_number != self.sequence => {}
                     NetlinkPayload::InnerMessage(one) => found.push(one),
                     NetlinkPayload::Done(_) => return Ok(found),
                     NetlinkPayload::Error(error) => return Err(error.to_io()),
@@ -164,4 +177,39 @@ fn parse(bytes: &[u8]) -> io::Result<NetlinkMessage<RouteNetlinkMessage>> {
 
 fn unexpected() -> io::Error {
     io::Error::other("the kernel's answer is not one to what was asked")
+}
+
+#[cfg(test)]
+mod tests {
+    use netlink_packet_route::link::{LinkAttribute, LinkMessage};
+
+    use super::*;
+
+    fn named(name: &str) -> RouteNetlinkMessage {
+        let mut wanted = LinkMessage::default();
+        wanted.attributes = vec![LinkAttribute::IfName(name.to_owned())];
+        RouteNetlinkMessage::GetLink(wanted)
+    }
+
+    /// A socket in which an answer is left: that there is a loopback.
+    fn left_in_the_middle() -> Netlink {
+        let mut netlink = Netlink::open().expect("a socket");
+        let mut packet = Vec::new();
+        netlink.append(&mut packet, named("lo"), 0);
+        netlink.send(&packet).expect("it is asked");
+        netlink
+    }
+
+    #[test]
+    fn what_is_left_of_an_earlier_answer_is_none_to_a_later_question() {
+        let err = left_in_the_middle().ask(named("none-such")).expect_err("there is none");
+        assert_eq!(Errno::from_io_error(&err), Some(Errno::NODEV));
+        let err = left_in_the_middle()
+            .change_one(RouteNetlinkMessage::DelLink(LinkMessage::default()), 0)
+            .expect_err("there is none, or no right");
+        assert!(err.raw_os_error().is_some(), "{err}");
+        let all = RouteNetlinkMessage::GetLink(LinkMessage::default());
+        let listed = left_in_the_middle().list(all.clone()).expect("they are listed").len();
+        assert_eq!(listed, Netlink::open().and_then(|mut n| n.list(all)).expect("again").len());
+    }
 }

@@ -4,6 +4,10 @@ use std::net::Ipv4Addr;
 
 use super::subnet::Subnet;
 
+/// Where clouds tell a machine what it is and who: nearly all of them on a link-local address, Alibaba on one of
+/// 100.64.0.0/10, Azure's agent on one of Microsoft's own.
+const OF_CLOUDS: &str = "169.254.0.0/16, 100.100.100.200, 168.63.129.16";
+
 /// What the table depends on.
 #[derive(Clone, Debug)]
 pub(super) struct Rules<'network> {
@@ -80,8 +84,8 @@ table inet {table} {{
   chain forward {{
     type filter hook forward priority filter; policy accept;
     iifname "{bridge}" oifname "{bridge}" reject
-    # Metadata of the machine that this one may be on a cloud.
-    iifname "{bridge}" ip daddr 169.254.0.0/16 reject
+    # Metadata and keys of the machine that this one may be on a cloud.
+    iifname "{bridge}" ip daddr {{ {OF_CLOUDS} }} reject
 {beyond}    oifname "{bridge}" ct state established,related accept
     oifname "{bridge}" drop
 {apart}  }}
@@ -181,6 +185,19 @@ mod tests {
         assert!(!script.contains("snat ip"), "{script}");
         for address in of_host {
             assert!(script.contains(&format!("ip daddr {address} ct status ! dnat reject")));
+        }
+    }
+
+    #[test]
+    fn no_cloud_tells_a_task_who_the_machine_is() {
+        let script = rules().script();
+        for address in ["169.254.0.0/16", "100.100.100.200", "168.63.129.16"] {
+            let refused = script.lines().any(|line| {
+                line.contains("iifname \"gr1\" ip daddr {")
+                    && line.contains(address)
+                    && line.ends_with("} reject")
+            });
+            assert!(refused, "{address}: {script}");
         }
     }
 
