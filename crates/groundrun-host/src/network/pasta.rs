@@ -17,6 +17,8 @@ use std::{
     time::{Duration, Instant},
 };
 
+use rustix::process::{Pid, Signal, kill_process_group};
+
 use super::{links, netlink::Netlink, nft::find_program, subnet::Subnet};
 
 /// Where an ordinary user's tasks have their bridge.
@@ -37,9 +39,10 @@ const UP_WITHIN: Duration = Duration::from_secs(5);
 /// Between two looks where the kernel offers nothing to wait for.
 const LOOK_EVERY: Duration = Duration::from_millis(10);
 
-/// Waits for the end of the pipe that is its input. A terminal that is closed is not meant for it. Its output is the
-/// router's namespace, which becomes pasta's input: pasta may open no other process's by then, and its own only.
-const KEEPER: &str = r#"trap '' HUP INT; "$@" <&1 >/dev/null & read -r _; kill "$!""#;
+/// Waits for the end of the pipe that is its input, and ends its process group then, which is itself and pasta; where pasta
+/// ends first, it does not outlive that. A terminal that is closed is not meant for it. Its output is the router's namespace,
+/// which becomes pasta's input: pasta may open no other process's by then, and its own only.
+const KEEPER: &str = r#"trap '' HUP INT; { "$@" <&1 >/dev/null; kill 0; } & read -r _; kill 0"#;
 
 /// A thread that stays in the machine's network namespace: an ordinary user who has left that has no way back.
 pub(super) struct Home {
@@ -108,9 +111,12 @@ pub(super) fn start(
     let mut keeper = home.spawn(command)?;
     let begun = Instant::now();
     while present(netlink)?.is_none() {
-        if begun.elapsed() > UP_WITHIN {
-            keeper.kill()?;
-            keeper.wait()?;
+        let ended = keeper.try_wait()?.is_some();
+        if ended || begun.elapsed() > UP_WITHIN {
+            if !ended {
+                kill_process_group(Pid::from_child(&keeper), Signal::KILL)?;
+                keeper.wait()?;
+            }
             let said = super::nft::contents(complaints)?;
             let last = said.lines().last().unwrap_or("it gave no reason");
             return Err(io::Error::other(format!("pasta did not begin: {last}")));

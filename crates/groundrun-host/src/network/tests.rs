@@ -4,9 +4,14 @@
 
 use std::{
     collections::BTreeSet,
+    fs,
     io::{self, Read, Write},
     net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream, UdpSocket},
-    os::fd::{AsFd, OwnedFd},
+    os::{
+        fd::{AsFd, OwnedFd},
+        unix::fs::PermissionsExt,
+    },
+    path::Path,
     sync::Arc,
     thread,
     time::{Duration, Instant},
@@ -355,31 +360,66 @@ fn an_ordinary_users_tasks_reach_the_same_by_way_of_pasta() {
     for port in [5432, 8080] {
         serve(&machine.namespace, (Ipv4Addr::UNSPECIFIED, port));
     }
-    let output = within(&machine.namespace, || {
+    let (succeeded, said) = within(&machine.namespace, || {
         links::give_default_route(&mut Netlink::open().expect("a socket"), OTHER).expect("given");
-        std::process::Command::new("unshare")
-            .args(["--user", "--map-root-user"])
-            .arg(std::env::current_exe().expect("it is there"))
-            .args(["--exact", "--nocapture"])
-            .arg("network::tests::an_ordinary_users_tasks_reach_the_same_by_way_of_pasta")
-            .env(USER, "1")
-            .output()
-            .expect("unshare runs")
+        again_as_a_user("an_ordinary_users_tasks_reach_the_same_by_way_of_pasta", None)
     });
+    assert!(succeeded, "{said:?}");
+}
+
+/// Runs one test again in a user namespace, with `programs` before the others; whether it passed, and what it said.
+fn again_as_a_user(test: &str, programs: Option<&Path>) -> (bool, [String; 2]) {
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    let first = programs.map(Path::to_path_buf).into_iter();
+    let path = std::env::join_paths(first.chain(std::env::split_paths(&path))).expect("a path");
+    let output = std::process::Command::new("unshare")
+        .args(["--user", "--map-root-user"])
+        .arg(std::env::current_exe().expect("it is there"))
+        .args(["--exact", "--nocapture"])
+        .arg(format!("network::tests::{test}"))
+        .env(USER, "1")
+        .env("PATH", path)
+        .output()
+        .expect("unshare runs");
     let said =
         [output.stdout, output.stderr].map(|said| String::from_utf8_lossy(&said).into_owned());
-    assert!(output.status.success(), "{said:?}");
+    (output.status.success(), said)
+}
+
+/// A network namespace of the user's own, and the pipe that holds it and pasta.
+fn router() -> (Arc<Router>, OwnedFd) {
+    let namespace = thread::spawn(|| {
+        sys::enter_new_namespace().expect("the user namespace owns it");
+        own_namespace().expect("it is there")
+    });
+    let namespace = namespace.join().expect("a namespace");
+    let (end, hold) = rustix::pipe::pipe_with(rustix::pipe::PipeFlags::CLOEXEC).expect("a pipe");
+    (Arc::new(Router { namespace, hold }), end)
+}
+
+#[test]
+fn a_pasta_that_cannot_begin_is_not_waited_for() {
+    if std::env::var_os(USER).is_some() {
+        let (router, _end) = router();
+        let begun = Instant::now();
+        let network = TaskNetwork::open(Wanted { router: Some(router), ..wanted(1) });
+        let network = network.expect("tasks have their services all the same");
+        assert!(begun.elapsed() < Duration::from_secs(4), "{:?}", begun.elapsed());
+        assert_eq!(network.host(), None);
+        return network.close(Leave::Nothing);
+    }
+    let programs = tempfile::tempdir().expect("a directory");
+    let pasta = programs.path().join("pasta");
+    fs::write(&pasta, "#!/bin/sh\necho no tun >&2\nexit 1\n").expect("written");
+    fs::set_permissions(&pasta, fs::Permissions::from_mode(0o755)).expect("it may be executed");
+    let (succeeded, said) =
+        again_as_a_user("a_pasta_that_cannot_begin_is_not_waited_for", Some(programs.path()));
+    assert!(succeeded, "{said:?}");
 }
 
 /// In a user namespace, and in the machine's network.
 fn as_a_user() {
-    let router = thread::spawn(|| {
-        sys::enter_new_namespace().expect("the user namespace owns it");
-        own_namespace().expect("it is there")
-    });
-    let namespace = router.join().expect("a namespace");
-    let (end, hold) = rustix::pipe::pipe_with(rustix::pipe::PipeFlags::CLOEXEC).expect("a pipe");
-    let router = Arc::new(Router { namespace, hold });
+    let (router, end) = router();
     let wanted = Wanted { router: Some(Arc::clone(&router)), ..wanted(1) };
     let network = TaskNetwork::open(wanted.clone()).expect("the network opens");
     let host = network.host().expect("it has an address");
