@@ -80,7 +80,11 @@ pub fn attempt_status(ending: &Ending) -> AttemptStatus {
             (code::RESOURCE_EXHAUSTED, "The configured memory limit was reached.".into())
         }
     };
-    let text = named(text, container);
+    // Time and the user end the task as a whole, whichever container was the first to be gone.
+    let text = match cause {
+        Cause::Deadline | Cause::Asked => text,
+        Cause::OnItsOwn | Cause::OutOfMemory => named(text, container),
+    };
     let message = match note.map(str::trim).filter(|note| !note.is_empty()) {
         Some(note) => format!("{text} {note}"),
         None => text,
@@ -305,6 +309,26 @@ mod tests {
         assert_eq!(
             attempt_status(&ending).message,
             "Application failed to start: Container: db. no such program"
+        );
+    }
+
+    #[test]
+    fn what_ends_all_containers_names_none() {
+        let said = |cause| {
+            let ending = Ending::Exited {
+                exit: Exit::Signal(9),
+                cause,
+                memory_peak: None,
+                message: None,
+                container: Some("main".into()),
+            };
+            attempt_status(&ending).message
+        };
+        assert_eq!(said(Cause::Deadline), "The configured timeout was reached.");
+        assert_eq!(said(Cause::Asked), "Cancelled by user.");
+        assert_eq!(
+            said(Cause::OutOfMemory),
+            "The configured memory limit was reached. Container: main."
         );
     }
 

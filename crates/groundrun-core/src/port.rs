@@ -37,7 +37,7 @@ pub enum Action {
     Start(Box<AttemptSpec>),
     /// Say what became of it. Starts nothing.
     Adopt(AttemptId),
-    /// SIGTERM to every process that the container's init is, after `grace` SIGKILL to all.
+    /// SIGTERM to the init of each container, after `grace` SIGKILL to all.
     Stop {
         /// Whom.
         id: AttemptId,
@@ -238,7 +238,7 @@ pub enum News {
 /// What was seen of an attempt.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Observation {
-    /// The container's process runs.
+    /// The program of its first container runs.
     Started {
         /// Since when.
         at: Timestamp,

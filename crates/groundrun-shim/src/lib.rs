@@ -1,7 +1,7 @@
 //! The spawner, and the shim: the monitor of one attempt.
 //!
 //! `main()` forks the [`Spawner`] before any thread exists. For each [`protocol::Launch`] it forks one shim, which makes
-//! the container, keeps its log, holds its deadline, and records its end in the attempt's [`dir`]. A shim needs no server:
+//! the containers, keeps their log, holds its deadline, and records its end in the attempt's [`dir`]. A shim needs no server:
 //! it outlives it, and a new one finds it by its directory ([`dir::standing`], [`Connection::open`]).
 //!
 //! Every unsafe line and every system call that rustix lacks is in the module `sys`.

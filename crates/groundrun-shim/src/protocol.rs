@@ -238,7 +238,7 @@ pub enum Resource {
     NProc,
 }
 
-/// The container's network.
+/// The network of an attempt's containers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Network {
     /// The machine's own.
@@ -311,7 +311,7 @@ pub enum News {
 /// What a shim is told on a connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Wish {
-    /// SIGTERM to the container's init, after `grace` SIGKILL to all. A second one may only shorten the grace.
+    /// SIGTERM to the init of each container, after `grace` SIGKILL to all. A second one may only shorten the grace.
     Stop {
         /// Zero kills at once.
         grace: Duration,

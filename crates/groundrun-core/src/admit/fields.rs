@@ -39,7 +39,7 @@ const ON_TEMPLATE: &str =
 const KUBERNETES: &str = "is not supported by Cloud Run.";
 const VOLUME: &str =
     "this kind of volume is not supported yet: use an emptyDir volume, or files of the image.";
-const VPC: &str = "is not supported yet: tasks share the host's network. Remove it.";
+const VPC: &str = "is not supported yet: tasks reach what this machine reaches. Remove it.";
 const SERVER: &str = "Set by the server.";
 
 /// Every field of the bodies of `jobs.create`, `jobs.replaceJob` and `jobs.run`.

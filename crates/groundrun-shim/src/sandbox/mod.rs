@@ -1,8 +1,8 @@
 //! Makes a container and starts the program in it.
 //!
-//! The container's init is cloned with all its namespaces but three: the network is the shim's, the cgroup namespace
-//! comes after it joined its cgroups, and the user namespace is joined last, so that everything before is done by the
-//! machine's root.
+//! The container's init is cloned with a mount and a pid namespace of its own. Network, host name and IPC are its attempt's,
+//! the cgroup namespace comes after it joined its cgroups, and the user namespace is joined last, so that everything before
+//! is done by the machine's root.
 
 mod failure;
 mod identity;

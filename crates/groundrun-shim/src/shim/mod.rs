@@ -1,4 +1,4 @@
-//! The shim: one process per attempt, from before its container to after it.
+//! The shim: one process per attempt, from before its containers to after them.
 //!
 //! ```text
 //!  begin ──▶ network, cgroups ──▶ shared ──▶ monitor (sandbox of each) ──▶ record ──▶ news ──▶ clean up ──▶ exit
