@@ -78,6 +78,7 @@ impl HostBackend {
                     hash: network_hash(&config.data_dir),
                     host_access: private.host_access,
                     api_port: private.api_port,
+                    host_ports: private.host_ports.clone(),
                     router: config.router.clone(),
                 };
                 Some(TaskNetwork::open(wanted).map_err(OpenError::Network)?)

@@ -1,6 +1,7 @@
 //! What the backend is told when it is made.
 
 use std::{
+    collections::BTreeSet,
     num::NonZeroUsize,
     os::unix::ffi::OsStrExt,
     path::{Path, PathBuf},
@@ -92,6 +93,9 @@ pub struct PrivateNetwork {
     pub host_access: bool,
     /// Port of the server's own API, which no task reaches there.
     pub api_port: Option<u16>,
+    /// Ports of the host's loopback that tasks of an ordinary user reach where there is no pasta; all are reached else. At
+    /// most [`HOST_PORTS_MAX`](crate::network::HOST_PORTS_MAX).
+    pub host_ports: BTreeSet<u16>,
     /// Who answers tasks on the sockets that are bound in their networks.
     pub services: Arc<dyn TaskServices>,
 }

@@ -1,4 +1,5 @@
-//! What a task may ask about itself and about names: the metadata server, tokens, and DNS.
+//! What a task may ask about itself and about names: the metadata server, tokens, and DNS; and the relay to ports of the
+//! machine's loopback, where the network itself leads to none.
 //!
 //! The sockets are bound in the task's network namespace by the backend and served here, by the server's own process in
 //! the machine's namespace. They outlive the server: requests of the meantime wait in their backlog.
@@ -14,6 +15,7 @@ mod dns;
 mod host;
 mod http;
 mod identity;
+mod relay;
 mod services;
 mod token;
 

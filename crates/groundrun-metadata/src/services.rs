@@ -1,7 +1,7 @@
 //! Which tasks are attended: one place that takes the sockets of each and serves them.
 
 use std::{
-    collections::HashMap,
+    collections::{BTreeSet, HashMap},
     io,
     net::{Ipv4Addr, TcpListener, UdpSocket},
     os::fd::OwnedFd,
@@ -16,6 +16,7 @@ use crate::{
     host::HostCredentials,
     http::{self, Front, Shared},
     identity::{Lookup, World},
+    relay::{self, Relays},
     token::Mint,
 };
 
@@ -31,6 +32,8 @@ pub struct Settings {
     pub host_credentials: Option<HostCredentials>,
     /// Whom to ask about all other names.
     pub resolvers: Resolvers,
+    /// Ports of the machine's loopback that may be relayed to.
+    pub host_ports: BTreeSet<u16>,
 }
 
 /// Sockets bound in a task's network namespace.
@@ -42,6 +45,8 @@ pub struct Sockets {
     pub dns_udp: OwnedFd,
     /// TCP, listening: 169.254.169.254:53.
     pub dns_tcp: OwnedFd,
+    /// TCP, listening: ports of the host's address. Those that may not be relayed any more answer by hanging up.
+    pub host_ports: Vec<OwnedFd>,
 }
 
 /// Serves tasks.
@@ -49,16 +54,18 @@ pub struct Services {
     runtime: Handle,
     shared: Arc<Shared>,
     desk: Arc<Desk>,
+    relays: Arc<Relays>,
     tasks: Mutex<HashMap<AttemptId, AbortHandle>>,
 }
 
 impl Services {
     /// Serves on `runtime`.
     pub fn new(settings: Settings, runtime: Handle) -> Self {
-        let Settings { lookup, mint, world, host_credentials, resolvers } = settings;
+        let Settings { lookup, mint, world, host_credentials, resolvers, host_ports } = settings;
         Self {
             runtime,
             desk: Arc::new(Desk::new(resolvers, world.clone())),
+            relays: Arc::new(Relays::new(host_ports)),
             shared: Arc::new(Shared::new(lookup, mint, world, host_credentials)),
             tasks: Mutex::default(),
         }
@@ -103,11 +110,15 @@ impl Services {
         let dns_udp = tokio::net::UdpSocket::from_std(dns_udp)?;
         let front = Arc::new(Front::new(id, Arc::clone(&self.shared)));
         let desk = Arc::clone(&self.desk);
+        let host_ports: Vec<_> =
+            sockets.host_ports.into_iter().map(listener).collect::<io::Result<_>>()?;
+        let relays = Arc::clone(&self.relays);
         let served = self.runtime.spawn(async move {
             tokio::join!(
                 http::serve(metadata, front),
                 serve_udp(dns_udp, Arc::clone(&desk)),
                 serve_tcp(dns_tcp, desk),
+                relay::serve(host_ports, relays),
             );
         });
         Ok(served.abort_handle())

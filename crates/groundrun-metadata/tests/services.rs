@@ -1,8 +1,9 @@
 //! Tasks that are attended on sockets handed over, left, and attended again by the next server.
 
 use std::{
-    io::{Read, Write},
-    net::{SocketAddr, TcpListener, TcpStream, UdpSocket},
+    collections::BTreeSet,
+    io::{ErrorKind, Read, Write},
+    net::{Shutdown, SocketAddr, TcpListener, TcpStream, UdpSocket},
     os::fd::OwnedFd,
     sync::{Arc, OnceLock},
     time::Duration,
@@ -20,6 +21,11 @@ fn runtime() -> tokio::runtime::Handle {
 }
 
 fn services(dir: &std::path::Path) -> Services {
+    relaying(dir, BTreeSet::new())
+}
+
+/// The same, with ports of this machine's loopback that tasks may reach.
+fn relaying(dir: &std::path::Path, ports: BTreeSet<u16>) -> Services {
     let now = Timestamp::from_second(1_750_000_000).expect("a time");
     let world = World { clock: Arc::new(move || now), random: Arc::new(|bytes| bytes.fill(9)) };
     let settings = Settings {
@@ -36,6 +42,7 @@ fn services(dir: &std::path::Path) -> Services {
         world,
         host_credentials: None,
         resolvers: Arc::new(Vec::new),
+        host_ports: ports,
     };
     Services::new(settings, runtime())
 }
@@ -49,6 +56,7 @@ struct Kept {
     metadata: TcpListener,
     dns_udp: UdpSocket,
     dns_tcp: TcpListener,
+    host_ports: Vec<TcpListener>,
 }
 
 impl Kept {
@@ -58,6 +66,7 @@ impl Kept {
             metadata: TcpListener::bind(free).expect("loopback has free ports"),
             dns_udp: UdpSocket::bind(free).expect("loopback has free ports"),
             dns_tcp: TcpListener::bind(free).expect("loopback has free ports"),
+            host_ports: Vec::new(),
         }
     }
 
@@ -66,6 +75,11 @@ impl Kept {
             metadata: OwnedFd::from(self.metadata.try_clone().expect("a descriptor")),
             dns_udp: OwnedFd::from(self.dns_udp.try_clone().expect("a descriptor")),
             dns_tcp: OwnedFd::from(self.dns_tcp.try_clone().expect("a descriptor")),
+            host_ports: self
+                .host_ports
+                .iter()
+                .map(|listener| OwnedFd::from(listener.try_clone().expect("a descriptor")))
+                .collect(),
         }
     }
 
@@ -183,4 +197,60 @@ fn a_head_without_end_is_cut_off() {
     let mut said = String::new();
     let refused = stream.read_to_string(&mut said).is_err() || said.starts_with("HTTP/1.1 431 ");
     assert!(cut || refused, "{said}");
+}
+
+/// A service on this machine's loopback that says back what it is told, once that has ended.
+fn echo() -> u16 {
+    let service = TcpListener::bind("127.0.0.1:0").expect("loopback has free ports");
+    let port = service.local_addr().expect("it is bound").port();
+    std::thread::spawn(move || {
+        for connection in service.incoming() {
+            let mut connection = connection.expect("it is taken");
+            let mut told = Vec::new();
+            connection.read_to_end(&mut told).expect("it is read");
+            connection.write_all(&told).expect("it is taken");
+        }
+    });
+    port
+}
+
+/// The socket of a task that stands for that port: the same port at another address.
+fn of_the_task(port: u16) -> TcpListener {
+    TcpListener::bind(("127.0.0.2", port)).expect("nobody else is there")
+}
+
+fn say(at: u16, words: &[u8]) -> Vec<u8> {
+    let mut stream = TcpStream::connect(("127.0.0.2", at)).expect("it listens");
+    stream.set_read_timeout(Some(PATIENCE)).expect("a time limit");
+    let mut heard = Vec::new();
+    let told = stream
+        .write_all(words)
+        .and_then(|()| stream.shutdown(Shutdown::Write))
+        .and_then(|()| stream.read_to_end(&mut heard));
+    if let Err(error) = told {
+        assert!(!matches!(error.kind(), ErrorKind::TimedOut | ErrorKind::WouldBlock), "{error}");
+    }
+    heard
+}
+
+#[test]
+fn named_ports_are_relayed_to_their_ends_and_others_hang_up() {
+    let dir = tempfile::tempdir().expect("a temporary directory");
+    let (named, gone, silent) = (echo(), echo(), of_the_task(0));
+    let silent_port = silent.local_addr().expect("it is bound").port();
+    let services = relaying(dir.path(), BTreeSet::from([named, silent_port]));
+    let mut kept = Kept::new();
+    kept.host_ports = vec![of_the_task(named), of_the_task(gone), silent];
+    services.attend(id(1), kept.hand_over());
+    // More than all buffers on the way hold, and heard only when it has ended.
+    let words: Vec<u8> = (0..8_000_000_u32).map(|n| n as u8).collect();
+    assert!(say(named, &words) == words);
+    assert_eq!(say(gone, b"not named by this server"), b"");
+    assert_eq!(say(silent_port, b"nobody listens there"), b"");
+
+    let mut open = TcpStream::connect(("127.0.0.2", named)).expect("it listens");
+    open.set_read_timeout(Some(PATIENCE)).expect("a time limit");
+    open.write_all(b"begun").expect("taken");
+    services.leave(id(1));
+    assert_eq!(open.read(&mut [0; 1]).unwrap_or(0), 0, "it is cut with the task");
 }

@@ -260,8 +260,8 @@ pub struct Given {
     pub sockets: Vec<OwnedFd>,
 }
 
-/// Sockets that may come with a launch: three are used.
-pub const SOCKETS_MAX: usize = 4;
+/// Sockets that may come with a launch: three, and one for each port of the host that is relayed.
+pub const SOCKETS_MAX: usize = 19;
 
 /// A file written over the image's.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]

@@ -3,13 +3,13 @@
 //! clap already lays flags over the environment; here that is laid over the file.
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     net::SocketAddr,
     num::NonZeroU16,
     path::{Path, PathBuf},
 };
 
-use groundrun_host::cgroup::Limiting;
+use groundrun_host::{cgroup::Limiting, network::HOST_PORTS_MAX};
 use serde::Deserialize;
 
 use crate::cli::{Adc, GroundArgs, Network, ServeArgs, WritableLayer, exit::Stop};
@@ -38,6 +38,8 @@ pub(crate) struct File {
     region: Option<String>,
     network: Option<Network>,
     no_host_access: Option<bool>,
+    #[serde(default)]
+    host_ports: Vec<NonZeroU16>,
     adc: Option<Adc>,
     writable_layer: Option<WritableLayer>,
     no_limits: Option<bool>,
@@ -84,6 +86,8 @@ pub(crate) struct Ground {
     pub(crate) network: Network,
     /// Tasks in private networks do not reach the machine's loopback.
     pub(crate) no_host_access: bool,
+    /// Ports of the machine's loopback that tasks reach also where only relays lead there.
+    pub(crate) host_ports: BTreeSet<u16>,
     /// Whose tokens tasks in private networks get.
     pub(crate) adc: Adc,
     pub(crate) writable_layer: WritableLayer,
@@ -150,6 +154,10 @@ impl Ground {
                 .ok_or_else(|| Stop::bad_input("no home directory is known: give --data-dir"))?
                 .join(".local/share/groundrun"),
         };
+        let network = args.network.or(file.network).unwrap_or(Network::Private);
+        let no_host_access = args.no_host_access.or(file.no_host_access).unwrap_or(false);
+        let host_ports =
+            if args.host_ports.is_empty() { &file.host_ports } else { &args.host_ports };
         Ok(Self {
             data_dir,
             project: args
@@ -163,8 +171,9 @@ impl Ground {
                 .clone()
                 .or(file.region.clone())
                 .unwrap_or_else(|| DEFAULT_REGION.into()),
-            network: args.network.or(file.network).unwrap_or(Network::Private),
-            no_host_access: args.no_host_access.or(file.no_host_access).unwrap_or(false),
+            network,
+            no_host_access,
+            host_ports: named_ports(host_ports, network, no_host_access)?,
             adc: args.adc.or(file.adc).unwrap_or(Adc::Task),
             writable_layer: args
                 .writable_layer
@@ -176,6 +185,31 @@ impl Ground {
             images: file.images.clone(),
         })
     }
+}
+
+/// Ports that tasks are to reach, where nothing else that was said keeps them from there.
+fn named_ports(
+    named: &[NonZeroU16],
+    network: Network,
+    no_host_access: bool,
+) -> Result<BTreeSet<u16>, Stop> {
+    let ports: BTreeSet<u16> = named.iter().map(|port| port.get()).collect();
+    if ports.is_empty() {
+        return Ok(ports);
+    }
+    let contradiction = if no_host_access {
+        "--no-host-access keeps tasks from this machine: they cannot have a --host-port of it"
+    } else if network == Network::None {
+        "--network none has no way to this machine: a --host-port needs --network private"
+    } else if ports.len() > HOST_PORTS_MAX {
+        return Err(Stop::bad_input(format!(
+            "{} ports of this machine are named, and at most {HOST_PORTS_MAX} can be: each is a socket of every task",
+            ports.len()
+        )));
+    } else {
+        return Ok(ports);
+    };
+    Err(Stop::bad_input(contradiction))
 }
 
 fn read(path: &Path) -> Result<File, Stop> {
@@ -223,6 +257,27 @@ mod tests {
             (ground.project.as_str(), ground.region.as_str(), ground.memory_share),
             ("from-flag", "europe-west1", 80)
         );
+    }
+
+    #[test]
+    fn ports_of_the_machine_are_named_where_tasks_may_reach_it() {
+        let root = Surroundings { root: true, home: None };
+        let resolve = |text: &str| {
+            Ground::resolve(&GroundArgs::default(), &file(text), &root)
+                .map(|ground| ground.host_ports.into_iter().collect::<Vec<_>>())
+                .map_err(|stop| (stop.exit, stop.lines.join(" ")))
+        };
+        assert_eq!(resolve("host_ports = [6379, 5432, 6379]").expect("good"), [5432, 6379]);
+        let many: Vec<usize> = (1..=HOST_PORTS_MAX + 1).collect();
+        for (text, why) in [
+            ("host_ports = [5432]\nno_host_access = true".to_owned(), "--no-host-access"),
+            ("host_ports = [5432]\nnetwork = \"none\"".to_owned(), "--network none"),
+            (format!("host_ports = {many:?}"), "at most"),
+        ] {
+            let (exit, said) = resolve(&text).expect_err("it cannot be");
+            assert!(matches!(exit, crate::cli::exit::Exit::BadInput), "{said}");
+            assert!(said.contains(why), "{said}");
+        }
     }
 
     #[test]

@@ -99,13 +99,21 @@ impl Running {
                 .await
                 .map_err(|e| cannot_serve(&e))?
         };
+        // Port 0 is known only now.
+        let api_port = bound.local_addr().port();
+        if ground.host_ports.contains(&api_port) {
+            return Err(Stop::bad_input(format!(
+                "--host-port {api_port}: that is this server's own API, which no task reaches"
+            )));
+        }
         let answers = Arc::new(Answers::open(ground, &data_dir, projects, (*store).clone())?);
         answers.publish(&bound);
         let mut host = HostConfig::new(data_dir.clone(), Arc::new(world::now));
         host.network = match ground.network {
             cli::Network::Private => groundrun_host::Network::Private(PrivateNetwork {
                 host_access: !ground.no_host_access,
-                api_port: Some(bound.local_addr().port()),
+                api_port: Some(api_port),
+                host_ports: ground.host_ports.clone(),
                 services: answers.clone(),
             }),
             cli::Network::Host => groundrun_host::Network::Host,

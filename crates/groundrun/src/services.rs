@@ -41,6 +41,7 @@ impl Answers {
             host_credentials: host_credentials(ground, &world)?,
             world,
             resolvers: of_the_machine(),
+            host_ports: ground.host_ports.clone(),
         };
         Ok(Self { mint, services: Services::new(settings, Handle::current()) })
     }
@@ -59,8 +60,8 @@ impl Answers {
 
 impl TaskServices for Answers {
     fn attend(&self, id: AttemptId, sockets: TaskSockets) {
-        let TaskSockets { metadata, dns_udp, dns_tcp } = sockets;
-        self.services.attend(id, Sockets { metadata, dns_udp, dns_tcp });
+        let TaskSockets { metadata, dns_udp, dns_tcp, host_ports } = sockets;
+        self.services.attend(id, Sockets { metadata, dns_udp, dns_tcp, host_ports });
     }
 
     fn leave(&self, id: AttemptId) {

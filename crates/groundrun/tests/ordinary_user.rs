@@ -2,10 +2,13 @@
 
 use std::{
     fs,
-    io::{BufRead, BufReader},
-    os::unix::fs::PermissionsExt,
+    io::{BufRead, BufReader, Read, Write},
+    net::{TcpListener, TcpStream},
+    os::unix::fs::{PermissionsExt, symlink},
     path::{Path, PathBuf},
     process::{Child, Command, Output, Stdio},
+    sync::mpsc,
+    thread,
     time::{Duration, Instant},
 };
 
@@ -80,20 +83,21 @@ impl Home {
 
     fn serve(&self) -> Server {
         let data = self.data().display().to_string();
-        let words =
-            ["serve", "--no-limits", "--network=none", "--listen=127.0.0.1:0", "--data-dir"];
-        let mut child = self
-            .command(&[&words[..], &[&data]].concat())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::null())
-            .spawn()
-            .expect("setpriv is there (util-linux)");
-        let mut line = String::new();
-        let stdout = child.stdout.take().expect("it is piped");
-        BufReader::new(stdout).read_line(&mut line).expect("it is read");
-        let url = line.split_whitespace().last().expect("it serves").to_owned();
-        assert!(url.starts_with("http://"), "{line}");
-        Server { child, url }
+        Server::of(self.command(&[&SERVE[..], &["--network=none", "--data-dir", &data]].concat()))
+    }
+
+    /// The same user where pasta is not installed.
+    fn without_pasta(&self, words: &[&str]) -> Command {
+        let programs = self.path().join("programs");
+        if !programs.is_dir() {
+            fs::create_dir(&programs).expect("made");
+            for name in ["setpriv", "newuidmap", "newgidmap"] {
+                symlink(format!("/usr/bin/{name}"), programs.join(name)).expect("made");
+            }
+        }
+        let mut command = self.command(words);
+        command.env("PATH", programs);
+        command
     }
 
     /// The process that keeps the namespaces, while there is one.
@@ -103,12 +107,28 @@ impl Home {
     }
 }
 
+const SERVE: [&str; 3] = ["serve", "--no-limits", "--listen=127.0.0.1:0"];
+
 struct Server {
     child: Child,
     url: String,
 }
 
 impl Server {
+    fn of(mut command: Command) -> Self {
+        let mut child = command
+            .stdout(Stdio::piped())
+            .stderr(Stdio::null())
+            .spawn()
+            .expect("setpriv is there (util-linux)");
+        let mut line = String::new();
+        let stdout = child.stdout.take().expect("it is piped");
+        BufReader::new(stdout).read_line(&mut line).expect("it is read");
+        let url = line.split_whitespace().last().expect("it serves").to_owned();
+        assert!(url.starts_with("http://"), "{line}");
+        Self { child, url }
+    }
+
     fn user_namespace(&self) -> PathBuf {
         fs::read_link(format!("/proc/{}/ns/user", self.child.id())).expect("it lives")
     }
@@ -227,4 +247,105 @@ fn a_data_directory_of_anothers_is_refused() {
     let said = text(&output.stderr);
     assert_eq!(output.status.code(), Some(3), "{said}");
     assert!(said.contains(&roots), "{said}");
+}
+
+/// A service on the loopback, and its port.
+fn service() -> (TcpListener, String) {
+    let listener = TcpListener::bind("127.0.0.1:0").expect("loopback has free ports");
+    let port = listener.local_addr().expect("it is bound").port().to_string();
+    (listener, port)
+}
+
+/// Takes the question; a connection that was cut meanwhile asks nothing more.
+fn answer(mut connection: TcpStream) {
+    if connection.read_exact(&mut [0]).is_ok() {
+        connection.write_all(b"the service answers\n").ok();
+    }
+}
+
+#[test]
+fn without_pasta_a_task_reaches_the_ports_of_the_machine_that_are_named_and_that_is_said() {
+    let ((named, port), (_other, other_port)) = (service(), service());
+    thread::spawn(move || named.incoming().flatten().for_each(answer));
+    let run = |asked: &str, more: &[&str]| {
+        let home = Home::of(USER, &format!("[host, \"{asked}\", \"1\"]"));
+        let words = [&["run", "job.yaml", "--no-limits", "--host-port", &port], more].concat();
+        let output = home.without_pasta(&words).output().expect("setpriv is there (util-linux)");
+        (output.status.code(), text(&output.stdout), text(&output.stderr))
+    };
+    let (code, out, err) = run(&port, &[]);
+    assert_eq!(code, Some(0), "{out}{err}");
+    assert!(out.contains("the service answers"), "{out}{err}");
+    let said: Vec<&str> = err.lines().filter(|line| line.contains("pasta")).collect();
+    assert_eq!(said.len(), 1, "{err}");
+    let what = format!("host.docker.internal:{port}");
+    assert!(said[0].contains(&what) && said[0].contains("apt install passt"), "{err}");
+
+    let (code, out, err) = run(&other_port, &[]);
+    assert_eq!(code, Some(1), "{out}{err}");
+    assert!([out, err].concat().contains("errno 111"), "refused");
+
+    let (code, out, err) = run(&port, &["--no-host-access"]);
+    assert_eq!(code, Some(2), "{out}{err}");
+    assert!(err.contains("--host-port") && err.contains("--no-host-access"), "{err}");
+}
+
+#[test]
+fn the_api_is_no_port_that_can_be_named() {
+    let home = Home::of(USER, "[\"true\"]");
+    let (listener, port) = service();
+    drop(listener);
+    let (listen, data) = (format!("127.0.0.1:{port}"), home.data().display().to_string());
+    let words = ["serve", "--no-limits", "--listen", &listen, "--data-dir", &data];
+    let output = home.output(&[&words[..], &["--host-port", &port]].concat());
+    let said = text(&output.stderr);
+    assert_eq!(output.status.code(), Some(2), "{said}");
+    assert!(said.contains(&format!("--host-port {port}")) && said.contains("API"), "{said}");
+}
+
+#[test]
+fn the_next_server_relays_for_a_task_that_it_finds_running() {
+    let (named, port) = service();
+    let home = Home::of(USER, &format!("[host, \"{port}\", \"2\"]"));
+    let job = fs::read_to_string(home.path().join("job.yaml")).expect("it is there");
+    fs::write(home.path().join("job.yaml"), job.replace("taskCount: 2", "taskCount: 1"))
+        .expect("written");
+    let (answered, first_answered) = mpsc::sync_channel(1);
+    let (go_on, may_go_on) = mpsc::sync_channel(1);
+    thread::spawn(move || {
+        let mut connections = named.incoming().flatten();
+        answer(connections.next().expect("it takes connections"));
+        answered.send(()).expect("the test waits");
+        may_go_on.recv().expect("the test goes on");
+        connections.for_each(answer);
+    });
+    let data = home.data().display().to_string();
+    let serve = || {
+        let words = ["--host-port", &port, "--data-dir", &data];
+        Server::of(home.without_pasta(&[&SERVE[..], &words[..]].concat()))
+    };
+    let client = |server: &Server, words: &[&str]| {
+        let output = home.command(words).env("GROUNDRUN_URL", &server.url).output();
+        let output = output.expect("setpriv is there (util-linux)");
+        assert!(output.status.success(), "{words:?}: {}", text(&output.stderr));
+        text(&output.stdout)
+    };
+    let first = serve();
+    client(&first, &["jobs", "apply", "job.yaml"]);
+    client(&first, &["jobs", "execute", "it"]);
+    first_answered.recv_timeout(Duration::from_secs(60)).expect("the task asks");
+    first.kill();
+    let second = serve();
+    go_on.send(()).expect("the service goes on");
+    let mut listed = String::new();
+    until("the task has its second answer", || {
+        listed = client(&second, &["executions", "list", "--json"]);
+        listed.contains("completionTime")
+    });
+    let listed: serde_json::Value = serde_json::from_str(&listed).expect("it is JSON");
+    let execution = listed.pointer("/items/0").or_else(|| listed.get(0)).expect("there is one");
+    assert_eq!(execution["status"]["succeededCount"], 1, "{execution}");
+    assert!(execution["status"]["retriedCount"].as_u64().unwrap_or(0) == 0, "{execution}");
+    second.kill();
+    until("nobody needs the namespaces", || home.holder().is_none());
 }

@@ -169,10 +169,16 @@ pub fn clone3_nothing() -> isize {
 
 const INET: usize = 2;
 
+pub const LOOPBACK: [u8; 4] = [127, 0, 0, 1];
+
 /// A port of 127.0.0.1, as the kernel writes it.
 fn loopback(port: u16) -> [u8; 16] {
+    socket_address(LOOPBACK, port)
+}
+
+fn socket_address([a, b, c, d]: [u8; 4], port: u16) -> [u8; 16] {
     let [high, low] = port.to_be_bytes();
-    [INET as u8, 0, high, low, 127, 0, 0, 1, 0, 0, 0, 0, 0, 0, 0, 0]
+    [INET as u8, 0, high, low, a, b, c, d, 0, 0, 0, 0, 0, 0, 0, 0]
 }
 
 fn stream() -> isize {
@@ -180,10 +186,13 @@ fn stream() -> isize {
     call(nr::SOCKET, [INET, STREAM_CLOEXEC, 0, 0, 0, 0])
 }
 
-/// A connection to a port of 127.0.0.1.
-pub fn connect(port: u16) -> isize {
-    let fd = stream();
-    let to = loopback(port);
+/// A connection.
+pub fn connect(address: [u8; 4], port: u16) -> isize {
+    connected(stream(), address, port)
+}
+
+fn connected(fd: isize, address: [u8; 4], port: u16) -> isize {
+    let to = socket_address(address, port);
     let done = call(nr::CONNECT, [fd as usize, to.as_ptr() as usize, to.len(), 0, 0, 0]);
     if done < 0 { done } else { fd }
 }
@@ -218,4 +227,18 @@ pub fn send_datagram(port: u16, bytes: &[u8]) -> isize {
     );
     close(fd as usize);
     sent
+}
+
+/// The answer to one datagram: its length, or a negative number.
+pub fn ask(address: [u8; 4], port: u16, question: &[u8], answer: &mut [u8]) -> isize {
+    const DATAGRAM_CLOEXEC: usize = 2 | 0o2_000_000;
+    let fd = call(nr::SOCKET, [INET, DATAGRAM_CLOEXEC, 0, 0, 0, 0]);
+    let fd = connected(fd, address, port);
+    if fd < 0 {
+        return fd;
+    }
+    write(fd as usize, question);
+    let length = read(fd as usize, answer);
+    close(fd as usize);
+    length
 }

@@ -48,6 +48,7 @@ fn run(world: &World) -> u8 {
             world.argument(5),
         ),
         Some(b"fetch") => verbs::fetch(number(2) as u16),
+        Some(b"host") => verbs::host(number(2) as u16, number(3)),
         Some(b"tell") => verbs::tell(world, number(2)),
         Some(_) => {
             out::Out::stderr().text(b"no such verb\n");

@@ -319,7 +319,7 @@ fn network(facts: &Facts, network: Network) -> Row {
         Network::Private if is_root(facts) => good(TOPIC, "of their own, by a bridge and nft"),
         Network::Private if !facts.programs.pasta => less(
             TOPIC,
-            "pasta is not installed: tasks do not reach the outside",
+            "pasta is not installed: tasks do not reach the outside, and of this machine only --host-port",
             "run `sudo apt install passt`",
         ),
         Network::Private if !facts.has_tun => less(

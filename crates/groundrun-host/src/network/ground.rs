@@ -4,6 +4,7 @@
 //! was off before servers came stands in a note on their bridges.
 
 use std::{
+    collections::BTreeSet,
     fs, io,
     net::Ipv4Addr,
     os::fd::{AsFd, OwnedFd},
@@ -53,6 +54,8 @@ pub(crate) struct Wanted {
     pub(crate) host_access: bool,
     /// Port of the server's own API, which they may not.
     pub(crate) api_port: Option<u16>,
+    /// Ports of the host's loopback that are relayed where no other way leads there.
+    pub(crate) host_ports: BTreeSet<u16>,
     /// Where the bridge is to be, for an ordinary user.
     pub(crate) router: Option<Arc<Router>>,
 }
@@ -149,14 +152,23 @@ pub(super) fn open(wanted: &Wanted) -> Result<(Maker, Option<Ipv4Addr>), Network
     if found.switch_on {
         set(FORWARDING, "1").map_err(doing("switch forwarding on"))?;
     }
-    let maker = Maker::new(netlink, found.bridge, names.bridge, found.subnet)
+    let relayed = match to_host {
+        ToHost::Relayed => wanted.host_ports.iter().copied().collect(),
+        ToHost::No | ToHost::Loopback | ToHost::Beyond(_) => Vec::new(),
+    };
+    let is_reached = match to_host {
+        ToHost::No => false,
+        ToHost::Loopback | ToHost::Beyond(_) => true,
+        ToHost::Relayed => !relayed.is_empty(),
+    };
+    let host = is_reached.then(|| found.subnet.host());
+    let maker = Maker::new(netlink, found.bridge, names.bridge, found.subnet, relayed)
         .map_err(doing("open the network namespace"))?;
-    let host = (to_host != ToHost::No).then(|| found.subnet.host());
     Ok((maker, host))
 }
 
 /// Sees to it that the router leads on to the machine, and says how its loopback and its addresses are met with. Without it
-/// tasks have each their services, and no more, which is said.
+/// tasks have each their services and what is relayed, and no more, which is said.
 fn way_out(
     router: &Router,
     wanted: &Wanted,
@@ -167,23 +179,40 @@ fn way_out(
     let Beyond { home, mut used, mut of_host } = beyond;
     used.push(subnet.range());
     let present = pasta::present(netlink).ok().flatten();
-    let Some(between) = present.or_else(|| Subnet::choose(wanted.hash, &used)) else {
-        tracing::warn!("tasks do not reach the outside: no range of private addresses is free");
-        return (ToHost::No, of_host);
+    let none_free = || io::Error::other("no range of private addresses is free");
+    let between = present.or_else(|| Subnet::choose(wanted.hash, &used)).ok_or_else(none_free);
+    let led_on = between.and_then(|between| {
+        pasta::start(router, home, netlink, between).map(|()| between.gateway())
+    });
+    let gateway = match led_on {
+        Ok(gateway) => gateway,
+        Err(err) => {
+            tracing::warn!("{}", without_outside(&err, &wanted.host_ports));
+            return (ToHost::Relayed, of_host);
+        }
     };
-    let gateway = between.gateway();
-    if let Err(err) = pasta::start(router, home, netlink, between) {
-        tracing::warn!(
-            err = crate::settle::chain(&err),
-            "tasks reach their services only, and neither the outside nor this machine"
-        );
-        return (ToHost::No, of_host);
-    }
     of_host.push(gateway);
     match wanted.host_access {
         true => (ToHost::Beyond(gateway), of_host),
         false => (ToHost::No, of_host),
     }
+}
+
+/// What tasks do not have, why, what they have, and what mends it; for a person.
+fn without_outside(why: &io::Error, host_ports: &BTreeSet<u16>) -> String {
+    let this_machine = if host_ports.is_empty() {
+        "nothing of this machine (name its ports with --host-port)".to_owned()
+    } else {
+        let ports: Vec<String> = host_ports.iter().map(u16::to_string).collect();
+        format!("of this machine host.docker.internal:{}", ports.join(","))
+    };
+    let mends = match why.kind() {
+        io::ErrorKind::NotFound => "; for the rest: sudo apt install passt",
+        _ => "",
+    };
+    format!(
+        "tasks do not reach the outside: {why}. They have their loopback, names, metadata, and {this_machine}{mends}"
+    )
 }
 
 /// `elsewhere` is used beyond what this namespace knows.
@@ -337,6 +366,19 @@ mod tests {
         for (name, kind) in [("lo", None), ("docker0", Some("bridge")), ("veth1", Some("veth"))] {
             assert!(!is_uplink(&link(name, kind)), "{name}");
         }
+    }
+
+    #[test]
+    fn what_tasks_have_without_pasta_is_said_in_one_line() {
+        let missing = io::Error::new(io::ErrorKind::NotFound, "pasta is not installed");
+        let said = without_outside(&missing, &BTreeSet::from([6379, 5432]));
+        for part in ["pasta is not", "metadata", "host.docker.internal:5432,6379", "install passt"]
+        {
+            assert!(said.contains(part), "{said}");
+        }
+        assert!(!said.contains('\n'), "{said}");
+        let said = without_outside(&io::Error::other("no /dev/net/tun"), &BTreeSet::new());
+        assert!(said.contains("--host-port") && !said.contains("apt"), "{said}");
     }
 
     #[test]

@@ -173,16 +173,19 @@ pub(super) fn add_port(
     }
 }
 
-/// Sets up the links of a task's namespace, through a socket of it.
+/// Sets up the links of a task's namespace, through a socket of it; with the address of the host on its loopback, if that is
+/// given, where sockets of its own stand for the host.
 pub(super) fn set_up_inside(
     netlink: &mut Netlink,
     subnet: Subnet,
     address: Ipv4Addr,
+    host: Option<Ipv4Addr>,
 ) -> io::Result<()> {
     set_up_loopback(netlink)?;
     let index = index_of(netlink, INSIDE)?;
-    let way_out =
+    let mut way_out =
         vec![added_address(index, address, PREFIX), up(index), default_route(subnet.gateway())];
+    way_out.extend(host.map(|host| added_address(LOOPBACK, host, 32)));
     netlink.change(way_out).map_err(|refused| refused.why)
 }
 

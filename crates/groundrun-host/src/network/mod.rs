@@ -24,6 +24,7 @@ mod sys;
 mod tests;
 
 use groundrun_core::id::AttemptId;
+use groundrun_shim::protocol::SOCKETS_MAX;
 
 pub use ground::NetworkError;
 pub(crate) use ground::Wanted;
@@ -33,6 +34,9 @@ pub use namespace::TaskSockets;
 pub(crate) use nft::{chains, find_program};
 pub use pasta::Router;
 pub(crate) use pool::{Leave, TakeError, TaskNetwork};
+
+/// Ports of the host's loopback that can be named: each is a socket of every task, kept by its shim beside three others.
+pub const HOST_PORTS_MAX: usize = SOCKETS_MAX - 3;
 
 /// Who answers a task's questions about itself and about names.
 pub trait TaskServices: Send + Sync {

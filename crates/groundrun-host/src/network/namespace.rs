@@ -32,6 +32,9 @@ pub struct TaskSockets {
     pub dns_udp: OwnedFd,
     /// Listens on TCP 169.254.169.254:53.
     pub dns_tcp: OwnedFd,
+    /// Listen on the TCP ports of the host's address that are to be relayed to the host's loopback; at most
+    /// [`HOST_PORTS_MAX`](super::HOST_PORTS_MAX).
+    pub host_ports: Vec<OwnedFd>,
 }
 
 /// A namespace that no task has yet.
@@ -53,6 +56,8 @@ pub(super) struct Maker {
     /// What the names of ports begin with.
     prefix: String,
     subnet: Subnet,
+    /// Ports of the host's address that each namespace has itself.
+    relayed: Vec<u16>,
     /// Next address to try; addresses come round as late as they can, so that nobody's late packets reach another.
     next: u32,
 }
@@ -95,8 +100,9 @@ impl Maker {
         bridge: u32,
         prefix: String,
         subnet: Subnet,
+        relayed: Vec<u16>,
     ) -> io::Result<Self> {
-        Ok(Self { home: own_namespace()?, netlink, bridge, prefix, subnet, next: 0 })
+        Ok(Self { home: own_namespace()?, netlink, bridge, prefix, subnet, relayed, next: 0 })
     }
 
     pub(super) fn make(&mut self) -> Result<Namespace, NamespaceError> {
@@ -117,10 +123,13 @@ impl Maker {
         // Without it only pings are missing.
         let _ = PING_GROUPS.iter().find(|groups| pings(groups));
         let address = self.add_port(&namespace)?;
+        let host = self.subnet.host();
+        let here = (!self.relayed.is_empty()).then_some(host);
         Netlink::open()
-            .and_then(|mut inside| links::set_up_inside(&mut inside, self.subnet, address))
+            .and_then(|mut inside| links::set_up_inside(&mut inside, self.subnet, address, here))
             .map_err(kernel("set up a task's links"))?;
-        let sockets = TaskSockets::bind().map_err(kernel("bind a task's sockets"))?;
+        let sockets =
+            TaskSockets::bind(host, &self.relayed).map_err(kernel("bind a task's sockets"))?;
         Ok(Namespace { namespace, address, sockets })
     }
 
@@ -153,30 +162,37 @@ impl Maker {
 impl TaskSockets {
     /// As they travel with a launch, and come back from a shim.
     pub(crate) fn into_list(self) -> Vec<OwnedFd> {
-        vec![self.metadata, self.dns_udp, self.dns_tcp]
+        let mut list = vec![self.metadata, self.dns_udp, self.dns_tcp];
+        list.extend(self.host_ports);
+        list
     }
 
-    /// `None` where a shim keeps none, or others than these.
+    /// `None` where a shim keeps none. Those of ports are as many as there were when the task started.
     pub(crate) fn from_list(list: Vec<OwnedFd>) -> Option<Self> {
-        let [metadata, dns_udp, dns_tcp] = list.try_into().ok()?;
-        Some(Self { metadata, dns_udp, dns_tcp })
+        let mut list = list.into_iter();
+        let (metadata, dns_udp, dns_tcp) = (list.next()?, list.next()?, list.next()?);
+        Some(Self { metadata, dns_udp, dns_tcp, host_ports: list.collect() })
     }
 
     /// In the network namespace of the calling thread.
-    fn bind() -> io::Result<Self> {
-        let bound = |kind, port| -> io::Result<OwnedFd> {
+    fn bind(host: Ipv4Addr, host_ports: &[u16]) -> io::Result<Self> {
+        let bound = |kind, address, port| -> io::Result<OwnedFd> {
             let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
             let socket = socket_with(AddressFamily::INET, kind, flags, None)?;
-            bind(&socket, &SocketAddrV4::new(SERVICES, port))?;
+            bind(&socket, &SocketAddrV4::new(address, port))?;
             if kind == SocketType::STREAM {
                 listen(&socket, BACKLOG)?;
             }
             Ok(socket)
         };
         Ok(Self {
-            metadata: bound(SocketType::STREAM, 80)?,
-            dns_udp: bound(SocketType::DGRAM, 53)?,
-            dns_tcp: bound(SocketType::STREAM, 53)?,
+            metadata: bound(SocketType::STREAM, SERVICES, 80)?,
+            dns_udp: bound(SocketType::DGRAM, SERVICES, 53)?,
+            dns_tcp: bound(SocketType::STREAM, SERVICES, 53)?,
+            host_ports: host_ports
+                .iter()
+                .map(|port| bound(SocketType::STREAM, host, *port))
+                .collect::<io::Result<_>>()?,
         })
     }
 }

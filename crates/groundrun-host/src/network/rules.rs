@@ -35,6 +35,8 @@ pub(super) enum ToHost {
     Loopback,
     /// It is what pasta makes of this address, beyond the router of an ordinary user.
     Beyond(Ipv4Addr),
+    /// None that the table knows: sockets in each task's own namespace, relayed by the server.
+    Relayed,
 }
 
 impl Rules<'_> {
@@ -47,7 +49,7 @@ impl Rules<'_> {
         let to_host = self.to_host();
         let translated = match self.to_host {
             ToHost::Loopback => "    ct status dnat ip daddr 127.0.0.1 accept\n",
-            ToHost::No | ToHost::Beyond(_) => "",
+            ToHost::No | ToHost::Beyond(_) | ToHost::Relayed => "",
         };
         let beyond = self.beyond();
         let own_api = self.api_port.map_or_else(String::new, |port| {
@@ -98,7 +100,7 @@ table inet {table} {{
     /// may) takes it for that.
     fn to_host(&self) -> String {
         let target = match self.to_host {
-            ToHost::No => return String::new(),
+            ToHost::No | ToHost::Relayed => return String::new(),
             ToHost::Loopback => Ipv4Addr::LOCALHOST,
             ToHost::Beyond(address) => address,
         };
@@ -114,7 +116,7 @@ table inet {table} {{
   }}
 "#
             ),
-            ToHost::No | ToHost::Beyond(_) => String::new(),
+            ToHost::No | ToHost::Beyond(_) | ToHost::Relayed => String::new(),
         };
         format!(
             r#"  chain to_host {{

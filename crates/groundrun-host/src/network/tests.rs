@@ -114,7 +114,8 @@ impl Machine {
 }
 
 const fn wanted(hash: u64) -> Wanted {
-    Wanted { hash, host_access: true, api_port: Some(8080), router: None }
+    let host_ports = BTreeSet::new();
+    Wanted { hash, host_access: true, api_port: Some(8080), host_ports, router: None }
 }
 
 /// Answers each connection with the address that it comes from, as long as the test lives.

@@ -1,6 +1,7 @@
 //! What this backend promises about private networks. What they let through is tested beside their code.
 
 use std::{
+    collections::BTreeSet,
     fs,
     net::{SocketAddr, TcpListener, UdpSocket},
     process::Command,
@@ -58,6 +59,7 @@ fn private(config: &mut HostConfig) {
     config.network = Network::Private(PrivateNetwork {
         host_access: true,
         api_port: None,
+        host_ports: BTreeSet::new(),
         services: Arc::new(Recorder),
     });
 }

@@ -125,6 +125,16 @@ pub(crate) struct GroundArgs {
     #[arg(long, env = "GROUNDRUN_NO_HOST_ACCESS", num_args = 0..=1, default_missing_value = "true", require_equals = true, value_name = "BOOL")]
     pub(crate) no_host_access: Option<bool>,
 
+    /// TCP port of the machine's loopback that tasks are to reach as `host.docker.internal` also where only relays lead
+    /// there: an ordinary user's without `pasta`. Else all ports are reached, and this changes nothing. May be repeated.
+    #[arg(
+        long = "host-port",
+        env = "GROUNDRUN_HOST_PORTS",
+        value_delimiter = ',',
+        value_name = "PORT"
+    )]
+    pub(crate) host_ports: Vec<NonZeroU16>,
+
     /// Whose tokens the metadata server of a private network hands out: the task's own, which this server alone knows, or
     /// your own Google credentials (`gcloud auth application-default login`), with all that you may do [default: task].
     #[arg(long, env = "GROUNDRUN_ADC", value_enum)]
