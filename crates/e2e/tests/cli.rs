@@ -165,6 +165,32 @@ fn ctrl_c_stops_the_tasks_first_and_nobody_else_calls_the_private_server() {
 }
 
 #[test]
+fn a_run_that_is_told_to_end_leaves_no_task_and_no_file() {
+    for signal in [rustix::process::Signal::TERM, rustix::process::Signal::HUP] {
+        let dir = tempfile::tempdir().expect("a directory");
+        let file = write(dir.path(), &job("long", &["wait-term", "0"]));
+        let scratch = dir.path().join("scratch");
+        fs::create_dir(&scratch).expect("a directory");
+        let mut child = groundrun()
+            .args(["run", &file])
+            .env("TMPDIR", &scratch)
+            .stdout(std::process::Stdio::piped())
+            .stderr(std::process::Stdio::piped())
+            .spawn()
+            .expect("it starts");
+        let mut out = child.stdout.take().expect("piped");
+        std::io::Read::read_exact(&mut out, &mut [0u8; 1]).expect("the task says something");
+        let pid = rustix::process::Pid::from_child(&child);
+        rustix::process::kill_process(pid, signal).expect("told");
+        let ended = child.wait_with_output().expect("it ends");
+        let said = String::from_utf8_lossy(&ended.stderr);
+        assert_eq!(ended.status.code(), Some(130), "{said}");
+        assert!(said.contains("Cancelled by user."), "{said}");
+        assert_eq!(fs::read_dir(&scratch).expect("listed").count(), 0);
+    }
+}
+
+#[test]
 fn a_server_serves_stops_in_order_and_is_alone_on_its_directory() {
     let mut lab = Lab::start();
     assert_eq!(lab.call("GET", "/readyz", None).status, 200);

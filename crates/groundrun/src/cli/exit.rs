@@ -13,7 +13,7 @@ pub(crate) enum Exit {
     BadInput,
     /// 3: cannot run on this machine.
     CannotRunHere,
-    /// 130: cancelled by Ctrl-C.
+    /// 130: cancelled by Ctrl-C, SIGTERM or the end of the terminal.
     Cancelled,
 }
 

@@ -10,7 +10,7 @@ use clap::Args;
 use groundrun_core::{id::ExecutionUid, record::Outcome};
 use serde_json::Value;
 use tokio::{
-    signal::unix::{SignalKind, signal},
+    signal::unix::{Signal, SignalKind, signal},
     sync::Notify,
 };
 
@@ -89,6 +89,7 @@ pub(crate) fn main(args: RunArgs, mut ground: Ground, rights: Rights) -> Result<
     let token = world::secret();
     let runtime = crate::runtime()?;
     runtime.block_on(async {
+        let mut ends = Ends::watch()?;
         let running = Running::start(&ground, Front::private(token.clone()), rights).await?;
         let client = Client::new(&ServerArgs {
             url: running.url(),
@@ -97,7 +98,7 @@ pub(crate) fn main(args: RunArgs, mut ground: Ground, rights: Rights) -> Result<
             token_file: None,
         })?
         .with_token(token);
-        let outcome = follow(&running, &client, &document, overrides, args.json).await;
+        let outcome = follow(&running, &client, &document, overrides, args.json, &mut ends).await;
         running.stop().await;
         outcome
     })
@@ -122,15 +123,64 @@ fn edited(mut document: Document, args: &RunArgs) -> Result<Document, Stop> {
     Ok(document)
 }
 
+/// What asks this program to end: Ctrl-C, SIGTERM, and the end of its terminal, unless `nohup` made that nothing. Watched
+/// before anything is started, and kept while nobody waits: what was started must not be left behind.
+struct Ends {
+    interrupt: Signal,
+    terminate: Signal,
+    hangup: Option<Signal>,
+}
+
+impl Ends {
+    fn watch() -> Result<Self, Stop> {
+        let of = |kind| signal(kind).map_err(|e| Stop::failed(format!("watch for signals: {e}")));
+        let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+        let hangup = (!hangup_is_ignored(&status)).then(|| of(SignalKind::hangup()));
+        Ok(Self {
+            interrupt: of(SignalKind::interrupt())?,
+            terminate: of(SignalKind::terminate())?,
+            hangup: hangup.transpose()?,
+        })
+    }
+
+    async fn come(&mut self) {
+        let hangup = async {
+            match &mut self.hangup {
+                Some(hangup) => hangup.recv().await,
+                None => std::future::pending().await,
+            }
+        };
+        tokio::select! {
+            _ = self.interrupt.recv() => {}
+            _ = self.terminate.recv() => {}
+            _ = hangup => {}
+        }
+    }
+}
+
+/// Whether a process of which `/proc` says `status` was started with SIGHUP ignored; bit 0 of that mask.
+fn hangup_is_ignored(status: &str) -> bool {
+    let mask = status.lines().find_map(|line| line.strip_prefix("SigIgn:"));
+    mask.and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok())
+        .is_some_and(|mask| mask & 1 == 1)
+}
+
 async fn follow(
     running: &Running,
     client: &Client,
     document: &Document,
     overrides: Option<groundrun_api::v1::Overrides>,
     json: bool,
+    ends: &mut Ends,
 ) -> Result<Exit, Stop> {
-    client.apply(&document.name, &document.value).await?;
-    ready(client, &document.name).await?;
+    let prepared = async {
+        client.apply(&document.name, &document.value).await?;
+        ready(client, &document.name).await
+    };
+    tokio::select! {
+        prepared = prepared => prepared?,
+        () = ends.come() => return Ok(Exit::Cancelled),
+    }
     let execution = client.execute(&document.name, overrides).await?;
     let metadata = execution.metadata.unwrap_or_default();
     let name = metadata.name.unwrap_or_default();
@@ -145,9 +195,6 @@ async fn follow(
     let mut show = Show::new(name.clone(), json);
     let mut interrupted = false;
     let mut broken = None;
-    // Made once: an interrupt that comes while nobody waits is kept for the next turn.
-    let mut interrupt = signal(SignalKind::interrupt())
-        .map_err(|e| Stop::failed(format!("watch for SIGINT: {e}")))?;
     loop {
         let look =
             tokio::task::block_in_place(|| follow.look()).map_err(|e| Stop::failed(chain(&e)))?;
@@ -176,7 +223,7 @@ async fn follow(
                     client.cancel(&name).await?;
                 }
             },
-            _ = interrupt.recv() => {
+            () = ends.come() => {
                 show.stopping();
                 interrupted = true;
                 client.cancel(&name).await?;
@@ -205,5 +252,17 @@ async fn ready(client: &Client, name: &str) -> Result<(), Stop> {
             }
             _ => {}
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn nohup_is_heeded() {
+        assert!(hangup_is_ignored("Name:\tgroundrun\nSigIgn:\t0000000000001001\n"));
+        assert!(!hangup_is_ignored("Name:\tgroundrun\nSigIgn:\t0000000000001000\n"));
+        assert!(!hangup_is_ignored(""));
     }
 }
