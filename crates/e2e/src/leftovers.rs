@@ -4,24 +4,31 @@ use std::{
     fs,
     os::unix::ffi::OsStrExt,
     path::{Path, PathBuf},
+    thread,
 };
 
-use groundrun_host::default_cgroup;
+use groundrun_host::{
+    default_cgroup,
+    network::{clear_left_of, left_of},
+};
 use rustix::process::{Pid, Signal, kill_process};
 
 use crate::wait;
 
-/// Fails the test when a process, a mount, a namespace kept by a mount or a cgroup of the server on `data_dir` is left
-/// after that stopped in order. Other labs of the same run may come and go: only what belongs to this one is asked for.
+/// Fails the test when a process, a mount, a namespace kept by a mount, a cgroup, a link or a table of nftables of the server
+/// on `data_dir` is left after that stopped in order. Other labs of the same run may come and go: only what belongs to this one is asked for.
 pub fn assert_none_of(data_dir: &Path) {
     wait::until("no process is left", || processes_of(data_dir).is_empty().then_some(()));
     let mounts = mounts_below(data_dir);
     assert!(mounts.is_empty(), "mounts left: {mounts:?}");
     let cgroups = cgroups_of(data_dir);
     assert!(cgroups.is_empty(), "cgroups left: {cgroups:?}");
+    let network = left_of(data_dir).expect("the kernel and nft tell");
+    assert!(network.is_empty(), "links and tables left: {network:?}");
 }
 
-/// For a test that failed half-way: no task goes on, and its cgroups go as far as they can.
+/// For a test that failed half-way, or killed its server: no task goes on, its cgroups go as far as they can, and its links
+/// and tables go.
 pub fn clear(data_dir: &Path) {
     for pid in processes_of(data_dir).into_iter().filter_map(Pid::from_raw) {
         kill_process(pid, Signal::KILL).ok();
@@ -37,6 +44,9 @@ pub fn clear(data_dir: &Path) {
         }
         fs::remove_dir(parent).ok();
     }
+    // The last of them has gone when its namespace has.
+    let cleared = clear_left_of(data_dir);
+    assert!(cleared.is_ok() || thread::panicking(), "its network is left over: {cleared:?}");
 }
 
 /// Lines of this process's mount table that name something below the directory.

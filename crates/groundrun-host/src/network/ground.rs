@@ -260,9 +260,28 @@ fn find_or_make(
     Ok(Found { bridge, subnet, apart, switch_on })
 }
 
+/// As [`close`], for a server that was killed; nothing where it left nothing.
+pub(super) fn clear(hash: u64) -> Result<(), NetworkError> {
+    let listing = "list the machine's links";
+    let names = Names::of(hash);
+    let mut netlink = Netlink::open().map_err(doing("ask the kernel for links"))?;
+    let links = links::list(&mut netlink).map_err(doing(listing))?;
+    if let Some(bridge) = links.iter().find(|link| link.name == names.bridge) {
+        // Whether it had its range by then makes no difference.
+        let unset = Subnet::of(Ipv4Addr::UNSPECIFIED);
+        let maker = Maker::new(netlink, bridge.index, names.bridge, unset, Vec::new())
+            .map_err(doing("open the network namespace"))?;
+        return close(maker, hash);
+    }
+    // Half of it, where it was killed between the two.
+    let table = names.table;
+    nft::load(&format!("add table inet {table}\ndelete table inet {table}\n"))
+        .map_err(doing("remove the table of nftables"))
+}
+
 /// Takes all of it away. The last server of several gives forwarding back as it was found.
-pub(super) fn close(mut maker: Maker, wanted: &Wanted) -> Result<(), NetworkError> {
-    let names = Names::of(wanted.hash);
+pub(super) fn close(mut maker: Maker, hash: u64) -> Result<(), NetworkError> {
+    let names = Names::of(hash);
     let begun = Instant::now();
     let listing = "list the machine's links";
     loop {
@@ -286,7 +305,7 @@ pub(super) fn close(mut maker: Maker, wanted: &Wanted) -> Result<(), NetworkErro
     }
     links::remove(&mut netlink, bridge).map_err(doing("remove the bridge"))?;
     let table = names.table;
-    nft::load(&format!("delete table inet {table}\n"))
+    nft::load(&format!("add table inet {table}\ndelete table inet {table}\n"))
         .map_err(doing("remove the table of nftables"))
 }
 

@@ -11,6 +11,7 @@
 //! socket of it, and a server that comes later reads which are taken.
 
 mod ground;
+mod left;
 mod links;
 mod namespace;
 mod netlink;
@@ -28,6 +29,7 @@ use groundrun_shim::protocol::SOCKETS_MAX;
 
 pub use ground::NetworkError;
 pub(crate) use ground::Wanted;
+pub use left::{clear_left_of, left_of};
 pub(crate) use links::SERVICES;
 pub(crate) use namespace::Namespace;
 pub use namespace::TaskSockets;

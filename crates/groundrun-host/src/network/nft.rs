@@ -38,6 +38,11 @@ pub(crate) fn chains() -> io::Result<String> {
     run(&["list", "chains"], "")
 }
 
+/// All tables, one a line with their families. Needs root.
+pub(super) fn tables() -> io::Result<String> {
+    run(&["list", "tables"], "")
+}
+
 /// Everything that nftables has, as JSON.
 #[cfg(test)]
 pub(super) fn ruleset() -> io::Result<String> {

@@ -165,7 +165,7 @@ impl Shared {
         };
         self.pool().ready.clear();
         if leave == Leave::Nothing
-            && let Err(err) = ground::close(maker, wanted)
+            && let Err(err) = ground::close(maker, wanted.hash)
         {
             tracing::warn!(err = crate::settle::chain(&err), "the network of tasks is left over");
         }

@@ -25,7 +25,7 @@ use netlink_packet_route::{
 use rustix::thread::{LinkNameSpaceType, move_into_link_name_space};
 
 use super::{
-    Wanted, links,
+    Wanted, ground, left, links,
     namespace::{Namespace, own_namespace},
     netlink::Netlink,
     nft,
@@ -309,6 +309,25 @@ fn nothing_is_left_and_a_firewall_is_as_it_was() {
     let after = machine.state();
     assert_eq!((&after.0, &after.2), (&before.0, &before.2));
     assert_eq!(without_handles(&after.1), without_handles(&before.1));
+}
+
+#[test]
+fn what_a_killed_server_left_is_found_and_cleared() {
+    let machine = Machine::new();
+    let before = machine.state();
+    let network = machine.open(wanted(1));
+    let task = network.take().expect("it is made");
+    network.close(Leave::Standing);
+    let left = || within(&machine.namespace, || left::of(1)).expect("it is said");
+    let names = left();
+    assert!(names.len() >= 3, "a bridge, a port and a table: {names:?}");
+    assert!(left::of(1).expect("it is said").is_empty(), "of another machine");
+    drop(task);
+    within(&machine.namespace, || ground::clear(1)).expect("it is cleared");
+    assert_eq!(left(), [""; 0]);
+    let after = machine.state();
+    assert_eq!((after.0, after.2), (before.0, before.2), "its links and forwarding");
+    within(&machine.namespace, || ground::clear(1)).expect("nothing is no fault");
 }
 
 /// The kernel numbers rules on.
