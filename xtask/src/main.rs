@@ -17,7 +17,7 @@ cargo xtask <task>
 
   test     bring what the tests need, then everything that `.ci/run` asks: format, lints, tidy, docs, all tests
   needs    only bring what the tests need (as root on Debian), or list what is missing
-  bench    [start|list|latency|throughput|array|memory]: figures beside crun (as root)
+  bench    [start|list|network|latency|throughput|array|memory]: figures beside crun (as root)
   vm       build|run: a machine with pure cgroup v2 and systemd, for tests and for trying things out (as root)
   tidy     house rules that no compiler knows
   compat   [--check]: make docs/compatibility.md, or compare it with the sources

@@ -38,11 +38,11 @@ fn main() {
     if wanted("list") {
         list_page();
     }
+    if wanted("network") {
+        network();
+    }
     // The server starts in the machine's own mount namespace; what follows in this process and crun is private.
-    let lab = Lab::with(Options {
-        flags: ["--memory-share=10000", "--cpu-overcommit=1000"].map(String::from).to_vec(),
-        ..Options::default()
-    });
+    let lab = lab_on(PLAIN);
     let crun = Crun::prepare(lab.dir());
     if wanted("latency") {
         latency(&lab, &crun);
@@ -57,6 +57,16 @@ fn main() {
         idle(&lab);
     }
     lab.finish();
+}
+
+/// The network of all parts but those that compare networks: the one that asks nothing of the kernel, as figures of earlier
+/// versions have it.
+const PLAIN: &str = "--network=host";
+
+/// A server that takes all tasks that it is given.
+fn lab_on(network: &str) -> Lab {
+    let flags = ["--memory-share=10000", "--cpu-overcommit=1000", network];
+    Lab::with(Options { flags: flags.map(String::from).to_vec(), ..Options::default() })
 }
 
 fn job(name: &str, args: &[&str], tasks: usize, parallelism: usize) -> serde_json::Value {
@@ -84,6 +94,30 @@ fn latency(lab: &Lab, crun: &Crun) {
         }
     }
     figures::compare("latency, ms", &ours, &theirs);
+}
+
+/// The same path with a private network, the default, and with none, turn about on two servers.
+fn network() {
+    let of = |name: &str, flag| {
+        let lab = lab_on(flag);
+        lab.create(&job("true", &["true"], 1, 0));
+        let client = Client::connect(lab.address());
+        (lab, client, Figures::new(name))
+    };
+    let mut sides = [of("private", "--network=private"), of("none", "--network=none")];
+    for round in 0..ROUNDS + 5 {
+        for (_, client, figures) in &mut sides {
+            let begun = Instant::now();
+            client.run_to_completion("true", Duration::ZERO);
+            if round >= 5 {
+                figures.add(begun.elapsed().as_secs_f64() * 1e3);
+            }
+        }
+    }
+    let [(private_lab, _, private), (none_lab, _, none)] = sides;
+    figures::compare("POST :run to Completed by network, ms", &private, &none);
+    private_lab.finish();
+    none_lab.finish();
 }
 
 /// Tasks per second of 1,000 tasks of `true` against crun under `xargs -P`.
@@ -136,14 +170,17 @@ fn idle(lab: &Lab) {
 
 /// From exec to the line that says it is ready.
 fn cold_start() {
-    let mut figures = Figures::new("server");
+    let (mut private, mut plain) =
+        (Figures::new("private network"), Figures::new("host's network"));
     for _ in 0..10 {
-        let begun = Instant::now();
-        let lab = Lab::start();
-        figures.add(begun.elapsed().as_secs_f64() * 1e3);
-        lab.finish();
+        for (flag, figures) in [("--network=private", &mut private), (PLAIN, &mut plain)] {
+            let begun = Instant::now();
+            let lab = lab_on(flag);
+            figures.add(begun.elapsed().as_secs_f64() * 1e3);
+            lab.finish();
+        }
     }
-    println!("{}", figures.line("cold start to ready, ms"));
+    figures::compare("cold start to ready, ms", &private, &plain);
 }
 
 /// A page of 100 executions out of 100,000.
