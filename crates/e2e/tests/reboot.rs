@@ -61,3 +61,14 @@ fn what_ran_before_a_reboot_is_lost_and_tried_again() {
     }
     lab.finish();
 }
+
+#[test]
+fn a_lab_whose_server_was_killed_leaves_no_link_and_no_table() {
+    let mut lab = Lab::start();
+    let data_dir = lab.data_dir();
+    lab.kill();
+    let left = || groundrun_host::network::left_of(&data_dir).expect("the kernel and nft tell");
+    assert!(left().len() >= 2, "a bridge and a table: {:?}", left());
+    drop(lab);
+    assert_eq!(left(), [""; 0]);
+}
