@@ -191,6 +191,16 @@ fn a_run_that_is_told_to_end_leaves_no_task_and_no_file() {
 }
 
 #[test]
+fn a_run_with_a_data_directory_makes_no_other() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let file = write(dir.path(), &job("short", &["exit", "0"]));
+    let data = dir.path().join("data").display().to_string();
+    let mut run = groundrun();
+    run.args(["run", &file, "--data-dir", &data]).env("TMPDIR", dir.path().join("nowhere"));
+    clients::run(&mut run).well();
+}
+
+#[test]
 fn a_server_serves_stops_in_order_and_is_alone_on_its_directory() {
     let mut lab = Lab::start();
     assert_eq!(lab.call("GET", "/readyz", None).status, 200);

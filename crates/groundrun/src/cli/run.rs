@@ -79,11 +79,11 @@ impl RunArgs {
 pub(crate) fn main(args: RunArgs, mut ground: Ground, rights: Rights) -> Result<Exit, Stop> {
     let document = edited(document::read(&args.file)?, &args)?;
     let overrides = args.overrides.overrides()?;
-    let scratch = tempfile::Builder::new()
-        .prefix("groundrun-run-")
-        .tempdir()
-        .map_err(|e| Stop::cannot_run_here(vec![format!("make a temporary directory: {e}")]))?;
-    if args.ground.data_dir.is_none() {
+    let scratch = match args.ground.data_dir {
+        Some(_) => None,
+        None => Some(scratch()?),
+    };
+    if let Some(scratch) = &scratch {
         ground.data_dir = scratch.path().to_owned();
     }
     let token = world::secret();
@@ -102,6 +102,14 @@ pub(crate) fn main(args: RunArgs, mut ground: Ground, rights: Rights) -> Result<
         running.stop().await;
         outcome
     })
+}
+
+/// A directory that is gone with its value.
+fn scratch() -> Result<tempfile::TempDir, Stop> {
+    tempfile::Builder::new()
+        .prefix("groundrun-run-")
+        .tempdir()
+        .map_err(|e| Stop::cannot_run_here(vec![format!("make a temporary directory: {e}")]))
 }
 
 /// `--parallelism` and `--max-retries` are no overrides of an execution: they change the document.
