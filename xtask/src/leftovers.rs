@@ -22,8 +22,8 @@ pub(crate) const WHILE_OTHERS_RUN: Duration = Duration::from_secs(120);
 /// services are two levels below that.
 const CGROUP_DEPTH: u32 = 8;
 
-/// How the names of what is ours begin: cgroups, network links and nftables tables.
-const OURS: [&str; 3] = ["groundrun", "gr-", "gr0"];
+/// How the names of our cgroups and nftables tables begin.
+const OURS: &str = "groundrun";
 
 /// The machine as it was before the tests.
 pub(crate) struct Scene {
@@ -137,7 +137,13 @@ fn tables() -> BTreeSet<String> {
 /// By its last part.
 fn ours(path: &Path) -> bool {
     let name = path.file_name().unwrap_or_default().to_string_lossy();
-    OURS.iter().any(|beginning| name.starts_with(beginning))
+    name.starts_with(OURS) || is_bridge(&name)
+}
+
+/// `gr` and eight digits of a hash: see `groundrun_host::network`.
+fn is_bridge(name: &str) -> bool {
+    let hash = name.strip_prefix("gr").unwrap_or_default();
+    hash.len() == 8 && hash.bytes().all(|byte| byte.is_ascii_hexdigit())
 }
 
 /// Sockets with a path below the directory.
@@ -213,6 +219,16 @@ mod tests {
         let own = |left: &String| left.contains(&dir.display().to_string());
         assert!(!scene.left(Duration::ZERO).iter().any(own));
         assert!(!dir.exists());
+    }
+
+    #[test]
+    fn our_names_are_known() {
+        for name in ["groundrun-a27cfcb2", "gra27cfcb2", "groundrun-server"] {
+            assert!(ours(Path::new(name)), "{name}");
+        }
+        for name in ["gre0", "gretap0", "lo", "groups", "gr"] {
+            assert!(!ours(Path::new(name)), "{name}");
+        }
     }
 
     #[test]
