@@ -3,11 +3,15 @@
 use std::{
     sync::{Barrier, mpsc::sync_channel},
     thread,
+    time::{Duration, Instant},
 };
 
-use groundrun_store::{Seen, StoreError, WriteError};
+use groundrun_store::{OpenError, Seen, StoreError, WriteError};
 
 use crate::support::*;
+
+/// Far above what the start of a program takes.
+const PATIENCE: Duration = Duration::from_secs(10);
 
 #[test]
 fn concurrent_writes_share_commits_and_all_hold() {
@@ -140,7 +144,14 @@ fn what_waits_is_written_before_the_store_closes() {
         );
     }
     drop(store);
-    let store = groundrun_store::Store::open(dir.path()).expect("it opens");
+    // A process that another test is starting has a copy of every descriptor until it is executed, of the lock's too.
+    let begun = Instant::now();
+    let store = loop {
+        match groundrun_store::Store::open(dir.path()) {
+            Err(OpenError::InUse { .. }) if begun.elapsed() < PATIENCE => thread::yield_now(),
+            opened => break opened.expect("it opens"),
+        }
+    };
     assert_eq!(read(&store, |view| view.job_count(&scope())), 100);
     assert_eq!(store.figures().wal_bytes, 0, "the log was brought into the database");
 }
