@@ -18,6 +18,7 @@ mod netlink;
 mod nft;
 mod pasta;
 mod pool;
+mod redirect;
 mod rules;
 mod subnet;
 mod sys;

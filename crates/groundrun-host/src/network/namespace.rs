@@ -17,8 +17,9 @@ use rustix::{
 };
 
 use super::{
-    links::{self, Port, SERVICES},
+    links::{self, Port},
     netlink::Netlink,
+    redirect::{ARRIVES, DNS_PORT, METADATA_PORT, Redirect},
     subnet::{Subnet, TASKS_MAX},
     sys,
 };
@@ -26,11 +27,11 @@ use super::{
 /// Sockets bound in a task's network namespace, none of which waits when it is asked for more than there is.
 #[derive(Debug)]
 pub struct TaskSockets {
-    /// Listens on TCP 169.254.169.254:80.
+    /// Hears what is sent to TCP 169.254.169.254:80.
     pub metadata: OwnedFd,
-    /// Bound to UDP 169.254.169.254:53.
+    /// Hears what is sent to UDP 169.254.169.254:53.
     pub dns_udp: OwnedFd,
-    /// Listens on TCP 169.254.169.254:53.
+    /// Hears what is sent to TCP 169.254.169.254:53.
     pub dns_tcp: OwnedFd,
     /// Listen on the TCP ports of the host's address that are to be relayed to the host's loopback; at most
     /// [`HOST_PORTS_MAX`](super::HOST_PORTS_MAX).
@@ -58,6 +59,7 @@ pub(super) struct Maker {
     subnet: Subnet,
     /// Ports of the host's address that each namespace has itself.
     relayed: Vec<u16>,
+    redirect: Redirect,
     /// Next address to try; addresses come round as late as they can, so that nobody's late packets reach another.
     next: u32,
 }
@@ -102,7 +104,8 @@ impl Maker {
         subnet: Subnet,
         relayed: Vec<u16>,
     ) -> io::Result<Self> {
-        Ok(Self { home: own_namespace()?, netlink, bridge, prefix, subnet, relayed, next: 0 })
+        let (home, redirect) = (own_namespace()?, Redirect::new());
+        Ok(Self { home, netlink, bridge, prefix, subnet, relayed, redirect, next: 0 })
     }
 
     pub(super) fn make(&mut self) -> Result<Namespace, NamespaceError> {
@@ -128,6 +131,7 @@ impl Maker {
         Netlink::open()
             .and_then(|mut inside| links::set_up_inside(&mut inside, self.subnet, address, here))
             .map_err(kernel("set up a task's links"))?;
+        self.redirect.set_up().map_err(kernel("lead to the services of a task"))?;
         let sockets =
             TaskSockets::bind(host, &self.relayed).map_err(kernel("bind a task's sockets"))?;
         Ok(Namespace { namespace, address, sockets })
@@ -186,9 +190,9 @@ impl TaskSockets {
             Ok(socket)
         };
         Ok(Self {
-            metadata: bound(SocketType::STREAM, SERVICES, 80)?,
-            dns_udp: bound(SocketType::DGRAM, SERVICES, 53)?,
-            dns_tcp: bound(SocketType::STREAM, SERVICES, 53)?,
+            metadata: bound(SocketType::STREAM, ARRIVES, METADATA_PORT)?,
+            dns_udp: bound(SocketType::DGRAM, ARRIVES, DNS_PORT)?,
+            dns_tcp: bound(SocketType::STREAM, ARRIVES, DNS_PORT)?,
             host_ports: host_ports
                 .iter()
                 .map(|port| bound(SocketType::STREAM, host, *port))

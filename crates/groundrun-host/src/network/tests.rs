@@ -278,6 +278,20 @@ fn the_sockets_of_the_services_are_in_the_tasks_namespace() {
 }
 
 #[test]
+fn a_task_may_listen_on_the_ports_of_the_services() {
+    let machine = Machine::new();
+    let network = machine.open(wanted(1));
+    let task = network.take().expect("it is made");
+    within(&task.namespace, || {
+        for port in [80, 53] {
+            TcpListener::bind(("0.0.0.0", port)).expect("nobody listens there");
+            UdpSocket::bind(("0.0.0.0", port)).expect("nobody is bound there");
+        }
+    });
+    network.close(Leave::Standing);
+}
+
+#[test]
 fn an_address_is_not_given_again_while_anybody_has_it() {
     let machine = Machine::new();
     let network = machine.open(wanted(1));
