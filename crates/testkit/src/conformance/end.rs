@@ -18,6 +18,7 @@ pub(super) const SCENARIOS: &[Scenario] = &[
     ("a kill by somebody else is told as such", killed),
     ("running out of memory is told from a kill", out_of_memory),
     ("cpu is held to its limit", cpu_limit),
+    ("processes are bounded", processes_limit),
     ("a timeout ends what heeds SIGTERM", timeout_heeded),
     ("a timeout ends what ignores SIGTERM", timeout_ignored),
     ("a stop is SIGTERM first", stop_heeded),
@@ -53,6 +54,17 @@ fn out_of_memory(place: &mut dyn Place) {
         panic!("no peak: {ending:?}")
     };
     assert!((32 << 20..=64 << 20).contains(&peak), "{peak}");
+}
+
+/// As a program inside sees it, on either version of cgroups.
+fn processes_limit(place: &mut dyn Place) {
+    let bound =
+        ["/sys/fs/cgroup/pids.max", "/sys/fs/cgroup/pids/pids.max"].iter().find_map(|path| {
+            let spec = attempt(place, &["cat", path]);
+            run(place, &spec);
+            place.lines(spec.id).first()?.parse::<u64>().ok()
+        });
+    assert!(matches!(bound, Some(1..=32_768)), "{bound:?}");
 }
 
 /// About a second of work, at a twentieth of a processor: a busy machine only makes it take longer.
