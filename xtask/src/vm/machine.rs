@@ -81,7 +81,8 @@ fn pack(dir: &Path, puts: &[Put], steps: &[Step]) -> Result<PathBuf, String> {
     let stage = dir.join("in");
     let bin = stage.join("bin");
     fs::create_dir_all(&bin).map_err(|e| format!("make {}: {e}", bin.display()))?;
-    let this = std::env::current_exe().map_err(|e| format!("find this program: {e}"))?;
+    // By its process: a build of the whole workspace in between may have put another file in its place.
+    let this = PathBuf::from(format!("/proc/{}/exe", std::process::id()));
     let this = Put { from: this, name: "xtask".to_owned() };
     for put in puts.iter().chain([&this]) {
         let (from, to) = (put.from.display().to_string(), stage.join(&put.name));
