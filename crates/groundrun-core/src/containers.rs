@@ -7,7 +7,10 @@ use groundrun_api::v1;
 
 use crate::{
     admit::{self, Dependencies},
-    port::{ContainerSpec, Limits, Medium, MountSpec, Probe, ProbeCheck, VolumeKind, VolumeSpec},
+    port::{
+        ContainerSpec, EnvValue, Limits, Medium, MountSpec, Probe, ProbeCheck, VolumeKind,
+        VolumeSpec,
+    },
     quantity,
     record::Execution,
     template::{TemplateFault, fault},
@@ -97,8 +100,9 @@ fn container((index, container): (usize, &v1::Container)) -> Result<ContainerSpe
     })
 }
 
-fn variable(variable: &v1::EnvVar) -> (String, String) {
-    (variable.name.clone().unwrap_or_default(), variable.value.clone().unwrap_or_default())
+fn variable(variable: &v1::EnvVar) -> (String, EnvValue) {
+    let value = variable.value.clone().unwrap_or_default();
+    (variable.name.clone().unwrap_or_default(), EnvValue::Literal(value))
 }
 
 /// `readOnly` is not used, as in Cloud Run.

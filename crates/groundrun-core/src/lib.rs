@@ -9,6 +9,7 @@ pub mod context;
 pub mod id;
 pub mod log;
 pub mod mutants;
+pub mod needs;
 pub mod observe;
 pub mod outcome;
 pub mod plan;

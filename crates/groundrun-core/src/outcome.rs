@@ -3,7 +3,7 @@
 //! The engine counts by it and the API objects are rendered by it, so the two cannot disagree.
 
 use crate::{
-    port::{ImageFault, ImageFaultKind},
+    port::{CheckFault, ImageFault, ImageFaultKind, NeedFault, NeedKind},
     record::{Cause, Ending, Exit, Failure, Fault},
 };
 
@@ -208,6 +208,23 @@ pub fn image_failure(fault: &ImageFault) -> Failure {
         }
     };
     Failure { reason: reason.map(str::to_owned), message }
+}
+
+/// Why a job is not ready.
+#[must_use]
+pub fn check_failure(fault: &CheckFault) -> Failure {
+    match fault {
+        CheckFault::Image(fault) => image_failure(fault),
+        CheckFault::Need(NeedFault { kind, message }) => {
+            let reason = match kind {
+                NeedKind::Secret => "SecretsAccessCheckFailed",
+                NeedKind::CloudSqlInstance => "CloudSqlInstanceNotMapped",
+                NeedKind::Network => "VpcNetworkNotFound",
+                NeedKind::Files => "VolumeNotMapped",
+            };
+            Failure { reason: Some(reason.to_owned()), message: message.clone() }
+        }
+    }
 }
 
 #[cfg(test)]

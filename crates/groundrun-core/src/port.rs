@@ -9,6 +9,7 @@ use jiff::Timestamp;
 
 use crate::{
     id::{AttemptId, ExecutionUid, JobUid},
+    needs::{Connection, Needs, SecretVersion},
     record::Ending,
 };
 
@@ -22,6 +23,15 @@ pub trait Backend: Send + Sync {
 pub trait Images: Send + Sync {
     /// Begins `request` and returns at once; what came of it is told to the inbox.
     fn ask(&self, request: ImageRequest);
+}
+
+/// Knows what is there for jobs to stand on, besides images. Answers at once, from what this machine holds.
+pub trait Provisions: Send + Sync {
+    /// Whether all of it is there.
+    ///
+    /// # Errors
+    /// The first that is not.
+    fn check(&self, needs: &Needs) -> Result<(), NeedFault>;
 }
 
 /// Where news arrives. Implemented by the engine; bounded, and blocks the teller for a moment when full.
@@ -61,6 +71,8 @@ pub struct AttemptSpec {
     pub containers: Vec<ContainerSpec>,
     /// What the containers can mount.
     pub volumes: Vec<VolumeSpec>,
+    /// The network besides the default one.
+    pub connection: Option<Connection>,
     /// Wall time that the attempt may take, counted by the backend from the start of the process.
     pub timeout: Duration,
     /// Between SIGTERM and SIGKILL at the timeout.
@@ -79,7 +91,7 @@ pub struct ContainerSpec {
     /// `Container.args`: replaces the image's cmd.
     pub args: Vec<String>,
     /// Spec environment, then system variables; laid over the image's by name.
-    pub env: Vec<(String, String)>,
+    pub env: Vec<(String, EnvValue)>,
     /// `Container.workingDir`.
     pub working_dir: Option<String>,
     /// Limits.
@@ -91,6 +103,27 @@ pub struct ContainerSpec {
     pub startup_probe: Option<Probe>,
     /// Volumes in its file system.
     pub mounts: Vec<MountSpec>,
+}
+
+/// What an environment variable is set to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum EnvValue {
+    /// This.
+    Literal(String),
+    /// What the version of the secret holds when the attempt starts.
+    Secret(SecretVersion),
+}
+
+impl From<String> for EnvValue {
+    fn from(value: String) -> Self {
+        Self::Literal(value)
+    }
+}
+
+impl From<&str> for EnvValue {
+    fn from(value: &str) -> Self {
+        Self::Literal(value.to_owned())
+    }
 }
 
 /// Asks a container again and again whether it has started.
@@ -155,7 +188,7 @@ pub struct VolumeSpec {
 }
 
 /// What a volume is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum VolumeKind {
     /// Empty at the start of the attempt, gone with its end.
     EmptyDir {
@@ -164,6 +197,39 @@ pub enum VolumeKind {
         /// Bytes; without a limit in memory, half of the memory of all containers.
         size_limit: Option<u64>,
     },
+    /// Files with what versions of secrets hold when the attempt starts; nothing can be written there.
+    Secret(Vec<SecretFile>),
+    /// A bucket of Cloud Storage, shared by all tasks.
+    Bucket {
+        /// Its name.
+        bucket: String,
+        /// Whether nothing can be written there.
+        read_only: bool,
+        /// `mountOptions`, split at commas.
+        mount_options: Vec<String>,
+    },
+    /// A directory of an NFS server, shared by all tasks.
+    Nfs {
+        /// Name or address.
+        server: String,
+        /// Absolute.
+        path: String,
+        /// Whether nothing can be written there.
+        read_only: bool,
+    },
+    /// Sockets of Cloud SQL instances (`project:region:instance`), mounted at `/cloudsql` in every container.
+    CloudSql(Vec<String>),
+}
+
+/// A file of a secret volume.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SecretFile {
+    /// Relative, below the mount.
+    pub path: String,
+    /// Permission bits.
+    pub mode: u32,
+    /// What is in it.
+    pub version: SecretVersion,
 }
 
 /// Where a volume is kept.
@@ -195,6 +261,8 @@ pub enum ImageRequest {
         generation: i32,
         /// As written in the job, one per container.
         images: Vec<String>,
+        /// What else has to be there.
+        needs: Needs,
     },
     /// Resolve tags to digests, download, unpack, and keep until `Release`.
     Import {
@@ -224,7 +292,7 @@ pub enum News {
         /// Which generation of it.
         generation: i32,
         /// All can be had, or the first that cannot.
-        result: Result<(), ImageFault>,
+        result: Result<(), CheckFault>,
     },
     /// Answer to `ImageRequest::Import`.
     Imported {
@@ -259,6 +327,37 @@ pub struct ImportedImage {
     pub digest: String,
     /// The registry could not be asked and an earlier digest of the same tag was used: why.
     pub stale: Option<String>,
+}
+
+/// Why a job could not run.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum CheckFault {
+    /// An image cannot be had.
+    Image(ImageFault),
+    /// Something else is not there.
+    Need(NeedFault),
+}
+
+/// What a job stands on is not there.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct NeedFault {
+    /// What kind of thing.
+    pub kind: NeedKind,
+    /// For a person, with what to do.
+    pub message: String,
+}
+
+/// What kinds of things jobs stand on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum NeedKind {
+    /// Google's reason `SecretsAccessCheckFailed`.
+    Secret,
+    /// Our reason `CloudSqlInstanceNotMapped`.
+    CloudSqlInstance,
+    /// Google's reason `VpcNetworkNotFound`.
+    Network,
+    /// Our reason `VolumeNotMapped`.
+    Files,
 }
 
 /// Why an image cannot be had.

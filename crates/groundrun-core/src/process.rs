@@ -56,15 +56,19 @@ pub enum ProcessFault {
 }
 
 impl Process {
-    /// Lays `spec` over `image`, by Cloud Run's rules: a command replaces the entrypoint and drops the image's cmd,
+    /// Lays `spec`, with its environment `env` resolved, over `image`, by Cloud Run's rules: a command replaces the entrypoint and drops the image's cmd,
     /// args alone replace the cmd, the environment is laid by name with the later one winning.
     ///
     /// # Errors
     /// When the result could not be executed whatever the root holds.
-    pub fn new(image: &ImageConfig, spec: &ContainerSpec) -> Result<Self, ProcessFault> {
+    pub fn new(
+        image: &ImageConfig,
+        spec: &ContainerSpec,
+        env: &[(String, String)],
+    ) -> Result<Self, ProcessFault> {
         let process = Self {
             argv: argv(image, spec),
-            env: environment(image, spec),
+            env: environment(image, env),
             cwd: working_dir(image, spec),
             user: image.user.clone(),
         };
@@ -108,9 +112,9 @@ fn argv(image: &ImageConfig, spec: &ContainerSpec) -> Vec<String> {
 }
 
 /// The spec's environment ends with the system's variables, so "later wins" also keeps those from being overridden.
-fn environment(image: &ImageConfig, spec: &ContainerSpec) -> Vec<(String, String)> {
-    let mut laid: Vec<(String, String)> = Vec::with_capacity(image.env.len() + spec.env.len() + 1);
-    for (name, value) in image.env.iter().chain(&spec.env) {
+fn environment(image: &ImageConfig, env: &[(String, String)]) -> Vec<(String, String)> {
+    let mut laid: Vec<(String, String)> = Vec::with_capacity(image.env.len() + env.len() + 1);
+    for (name, value) in image.env.iter().chain(env) {
         match laid.iter_mut().find(|(known, _)| known == name) {
             Some((_, old)) => old.clone_from(value),
             None => laid.push((name.clone(), value.clone())),
@@ -131,6 +135,16 @@ fn working_dir(image: &ImageConfig, spec: &ContainerSpec) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::port::EnvValue;
+
+    fn process(image: &ImageConfig, spec: &ContainerSpec) -> Result<Process, ProcessFault> {
+        let literal = |(name, value): &(String, EnvValue)| match value {
+            EnvValue::Literal(value) => (name.clone(), value.clone()),
+            EnvValue::Secret(version) => panic!("nothing to resolve {version:?} with"),
+        };
+        let env: Vec<_> = spec.env.iter().map(literal).collect();
+        Process::new(image, spec, &env)
+    }
 
     fn words(text: &str) -> Vec<String> {
         text.split_whitespace().map(str::to_owned).collect()
@@ -158,7 +172,7 @@ mod tests {
 
     #[track_caller]
     fn check_argv(command: &str, args: &str, expected: &str) {
-        let process = Process::new(&image(), &spec(command, args)).expect("it can be run");
+        let process = process(&image(), &spec(command, args)).expect("it can be run");
         assert_eq!(process.argv, words(expected));
     }
 
@@ -186,14 +200,15 @@ mod tests {
     #[test]
     fn environment_is_laid_by_name_and_the_later_one_wins() {
         let pair = |name: &str, value: &str| (name.to_owned(), value.to_owned());
+        let given = |name: &str, value: &str| (name.to_owned(), value.into());
         let mut spec = spec("", "");
         spec.env = vec![
-            pair("COLOR", "blue"),
-            pair("CLOUD_RUN_TASK_INDEX", "spec"),
-            pair("EMPTY", ""),
-            pair("CLOUD_RUN_TASK_INDEX", "3"),
+            given("COLOR", "blue"),
+            given("CLOUD_RUN_TASK_INDEX", "spec"),
+            given("EMPTY", ""),
+            given("CLOUD_RUN_TASK_INDEX", "3"),
         ];
-        let process = Process::new(&image(), &spec).expect("it can be run");
+        let process = process(&image(), &spec).expect("it can be run");
         let expected = vec![
             pair("PATH", "/bin"),
             pair("COLOR", "blue"),
@@ -206,7 +221,7 @@ mod tests {
     #[test]
     fn a_path_is_added_only_where_nobody_names_one() {
         let bare = ImageConfig { entrypoint: words("true"), ..ImageConfig::default() };
-        let process = Process::new(&bare, &spec("", "")).expect("it can be run");
+        let process = process(&bare, &spec("", "")).expect("it can be run");
         assert_eq!(process.env, [("PATH".to_owned(), DEFAULT_PATH.to_owned())]);
     }
 
@@ -215,7 +230,7 @@ mod tests {
         let cwd = |image_dir: &str, spec_dir: Option<&str>| {
             let image = ImageConfig { working_dir: image_dir.into(), ..image() };
             let spec = ContainerSpec { working_dir: spec_dir.map(str::to_owned), ..spec("", "") };
-            Process::new(&image, &spec).expect("it can be run").cwd
+            process(&image, &spec).expect("it can be run").cwd
         };
         assert_eq!(cwd("/srv", Some("/mine")), "/mine");
         assert_eq!(cwd("/srv", Some("")), "/srv");
@@ -227,7 +242,7 @@ mod tests {
     #[test]
     fn what_cannot_be_run_is_refused_with_its_reason() {
         let nothing = ImageConfig::default();
-        let fault = |spec: &ContainerSpec| Process::new(&nothing, spec).expect_err("refused");
+        let fault = |spec: &ContainerSpec| process(&nothing, spec).expect_err("refused");
         assert_eq!(fault(&spec("", "")), ProcessFault::NoCommand);
         assert_eq!(fault(&spec("a\0b", "")), ProcessFault::Nul("the command"));
         let empty = ContainerSpec { command: vec![String::new()], ..spec("", "") };
@@ -238,6 +253,6 @@ mod tests {
 
     #[test]
     fn the_user_is_the_images() {
-        assert_eq!(Process::new(&image(), &spec("", "")).expect("runs").user, "app:staff");
+        assert_eq!(process(&image(), &spec("", "")).expect("runs").user, "app:staff");
     }
 }

@@ -1,4 +1,4 @@
-//! Which jobs are to be checked, and what the answers make of them: can their images be had?
+//! Which jobs are to be checked, and what the answers make of them: can their images be had, and is what else they need there?
 //!
 //! A registry that does not answer is asked again after 1, 2, 4, 8 s, and meanwhile nothing is known. A job that is not
 //! ready says why, and is asked about once a minute from there on: it becomes ready when its image was pushed, or when the
@@ -10,8 +10,9 @@ use jiff::Timestamp;
 
 use crate::{
     id::JobUid,
+    needs::Needs,
     outcome,
-    port::{ImageFault, ImageFaultKind, ImageRequest},
+    port::{CheckFault, ImageFault, ImageFaultKind, ImageRequest},
     record::{Failure, Job, Readiness, ReadinessState, WAIT_MAX, backoff, is_over},
 };
 
@@ -32,6 +33,7 @@ pub struct Checks {
 struct Check {
     generation: i32,
     images: Vec<String>,
+    needs: Needs,
     /// How often nobody answered.
     failures: u32,
     /// Why it was called not ready.
@@ -66,8 +68,9 @@ impl Checks {
             check.generation == generation && (check.told.is_none() || told.is_some())
         });
         if !known {
-            let (images, ask) = (images(job), Ask::At(at));
-            self.jobs.insert(job.uid, Check { generation, images, failures: 0, told, ask });
+            let (images, needs, ask) = (images(job), Needs::default(), Ask::At(at));
+            let check = Check { generation, images, needs, failures: 0, told, ask };
+            self.jobs.insert(job.uid, check);
         }
     }
 
@@ -85,8 +88,8 @@ impl Checks {
             .filter(|(_, check)| due(check))
             .map(|(job, check)| {
                 check.ask = Ask::Asked;
-                let (generation, images) = (check.generation, check.images.clone());
-                ImageRequest::Check { job: *job, generation, images }
+                let (images, needs) = (check.images.clone(), check.needs.clone());
+                ImageRequest::Check { job: *job, generation: check.generation, images, needs }
             })
             .collect()
     }
@@ -114,7 +117,7 @@ impl Checks {
         &mut self,
         job: JobUid,
         generation: i32,
-        result: Result<(), ImageFault>,
+        result: Result<(), CheckFault>,
         now: Timestamp,
     ) -> Option<Readiness> {
         let check = self.jobs.get_mut(&job).filter(|check| check.generation == generation)?;
@@ -122,7 +125,11 @@ impl Checks {
             self.jobs.remove(&job);
             return Some(Readiness { generation, since: now, state: ReadinessState::Ready });
         };
-        if fault.kind == ImageFaultKind::Unreachable && check.told.is_none() {
+        let unreachable = matches!(
+            &fault,
+            CheckFault::Image(ImageFault { kind: ImageFaultKind::Unreachable, .. })
+        );
+        if unreachable && check.told.is_none() {
             check.failures += 1;
             if check.failures < CHECKS_FAILED_MAX {
                 check.ask = Ask::At(later(now, backoff(check.failures - 1)));
@@ -130,7 +137,7 @@ impl Checks {
             }
         }
         check.ask = Ask::At(later(now, CHECK_AGAIN));
-        let failure = outcome::image_failure(&fault);
+        let failure = outcome::check_failure(&fault);
         let again = check.told.replace(failure.clone()) == Some(failure.clone());
         let state = ReadinessState::Failed(failure);
         (!again).then_some(Readiness { generation, since: now, state })
@@ -187,8 +194,9 @@ mod tests {
         Timestamp::from_second(second).expect("a small number")
     }
 
-    fn fault(kind: ImageFaultKind) -> Result<(), ImageFault> {
-        Err(ImageFault { kind, image: "i".into(), message: "why".into() })
+    fn fault(kind: ImageFaultKind) -> Result<(), CheckFault> {
+        let (image, message) = ("i".into(), "why".into());
+        Err(CheckFault::Image(ImageFault { kind, image, message }))
     }
 
     #[test]

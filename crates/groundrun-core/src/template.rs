@@ -6,7 +6,8 @@ use crate::{
     containers,
     id::AttemptId,
     mutant,
-    port::{AttemptSpec, ContainerSpec, Limits, VolumeSpec},
+    needs::Connection,
+    port::{AttemptSpec, ContainerSpec, EnvValue, Limits, VolumeSpec},
     record::Execution,
 };
 
@@ -32,6 +33,7 @@ pub struct TaskTemplate {
     execution: String,
     containers: Vec<ContainerSpec>,
     volumes: Vec<VolumeSpec>,
+    connection: Option<Connection>,
 }
 
 /// The spec of an execution is not one that admission lets pass.
@@ -76,6 +78,7 @@ impl TaskTemplate {
             execution: execution.name.clone(),
             containers,
             volumes,
+            connection: None,
         })
     }
 
@@ -102,13 +105,14 @@ impl TaskTemplate {
             hostname,
             containers: containers.collect(),
             volumes: self.volumes.clone(),
+            connection: self.connection.clone(),
             timeout: self.timeout,
             grace: GRACE,
         }
     }
 
     /// They come last, so that they win over what the image and the spec say (fact: semantics 5.1).
-    fn system_variables(&self, id: AttemptId) -> [(String, String); 5] {
+    fn system_variables(&self, id: AttemptId) -> [(String, EnvValue); 5] {
         let attempt = if mutant!("attempt_variable_stays_0") { 0 } else { id.attempt };
         [
             ("CLOUD_RUN_JOB", self.job.clone()),
@@ -117,7 +121,7 @@ impl TaskTemplate {
             ("CLOUD_RUN_TASK_ATTEMPT", attempt.to_string()),
             ("CLOUD_RUN_TASK_COUNT", self.count.to_string()),
         ]
-        .map(|(name, value)| (name.to_owned(), value))
+        .map(|(name, value)| (name.to_owned(), EnvValue::Literal(value)))
     }
 }
 

@@ -316,6 +316,7 @@ mod tests {
             hostname: String::new(),
             containers: vec![ContainerSpec::default()],
             volumes: vec![],
+            connection: None,
             timeout: SECOND,
             grace: SECOND,
         })

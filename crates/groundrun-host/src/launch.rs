@@ -7,7 +7,8 @@ use std::{
 
 use groundrun_core::{
     port::{
-        AttemptSpec, ContainerSpec, Medium, MountSpec, Probe, ProbeCheck, VolumeKind, VolumeSpec,
+        AttemptSpec, ContainerSpec, EnvValue, Medium, MountSpec, Probe, ProbeCheck, VolumeKind,
+        VolumeSpec,
     },
     process::{Process, ProcessFault},
 };
@@ -84,7 +85,7 @@ pub(crate) fn launch(
                 launched(spec, container, ground, writable)
             })
             .collect::<Result<_, _>>()?,
-        volumes: volumes(spec, dir),
+        volumes: volumes(spec, dir)?,
         id_base: config.id_base,
         files: files(&spec.hostname, attached, host),
         hostname: spec.hostname.clone(),
@@ -104,6 +105,8 @@ pub(crate) fn launch(
 pub(crate) enum LaunchFault {
     #[error(transparent)]
     Process(#[from] ProcessFault),
+    #[error("{0} is not supported here")]
+    Unsupported(&'static str),
     #[error("{what} {name:?} that container {container:?} names is not there")]
     Unknown { what: &'static str, name: String, container: String },
 }
@@ -115,26 +118,27 @@ pub(crate) fn directories(spec: &AttemptSpec, dir: &Path, config: &HostConfig) -
             Writable::Memory { .. } => None,
             Writable::Disk(directory) => Some(directory),
         });
-    let on_disk = spec.volumes.iter().enumerate().filter_map(|(index, volume)| match volume.kind {
-        VolumeKind::EmptyDir { medium: Medium::Disk, size_limit: None } => {
-            Some(volume_path(dir, index))
-        }
-        VolumeKind::EmptyDir { medium: Medium::Disk, size_limit: Some(_) } => {
-            Some(dir.join(VOLUMES))
-        }
-        VolumeKind::EmptyDir { medium: Medium::Memory, .. } => None,
-    });
+    let on_disk =
+        spec.volumes.iter().enumerate().filter_map(|(index, volume)| match &volume.kind {
+            VolumeKind::EmptyDir { medium: Medium::Disk, size_limit: None } => {
+                Some(volume_path(dir, index))
+            }
+            VolumeKind::EmptyDir { medium: Medium::Disk, size_limit: Some(_) } => {
+                Some(dir.join(VOLUMES))
+            }
+            _ => None,
+        });
     layers.chain(on_disk).collect()
 }
 
 /// Files with file systems that [`launch`] expects, and their sizes in bytes.
 pub(crate) fn images(spec: &AttemptSpec, dir: &Path) -> Vec<(PathBuf, u64)> {
     let volumes = spec.volumes.iter().enumerate();
-    let image = |(index, volume): (usize, &VolumeSpec)| match volume.kind {
+    let image = |(index, volume): (usize, &VolumeSpec)| match &volume.kind {
         VolumeKind::EmptyDir { medium: Medium::Disk, size_limit: Some(bytes) } => {
-            Some((volume_path(dir, index), bytes))
+            Some((volume_path(dir, index), *bytes))
         }
-        VolumeKind::EmptyDir { .. } => None,
+        _ => None,
     };
     volumes.filter_map(image).collect()
 }
@@ -153,18 +157,22 @@ fn volume_path(dir: &Path, index: usize) -> PathBuf {
     dir.join(VOLUMES).join(index.to_string())
 }
 
-fn volumes(spec: &AttemptSpec, dir: &Path) -> Vec<Volume> {
+fn volumes(spec: &AttemptSpec, dir: &Path) -> Result<Vec<Volume>, LaunchFault> {
     let memory: u64 = spec.containers.iter().map(|container| container.limits.memory_bytes).sum();
-    let volume = |(index, volume): (usize, &VolumeSpec)| match volume.kind {
+    let volume = |(index, volume): (usize, &VolumeSpec)| match &volume.kind {
         VolumeKind::EmptyDir { medium: Medium::Memory, size_limit } => {
-            Volume::Memory { max_bytes: size_limit.unwrap_or(memory / 2) }
+            Ok(Volume::Memory { max_bytes: size_limit.unwrap_or(memory / 2) })
         }
         VolumeKind::EmptyDir { medium: Medium::Disk, size_limit: None } => {
-            Volume::Disk { directory: volume_path(dir, index) }
+            Ok(Volume::Disk { directory: volume_path(dir, index) })
         }
         VolumeKind::EmptyDir { medium: Medium::Disk, size_limit: Some(_) } => {
-            Volume::Image { file: volume_path(dir, index) }
+            Ok(Volume::Image { file: volume_path(dir, index) })
         }
+        VolumeKind::Secret(_) => Err(LaunchFault::Unsupported("a volume of secrets")),
+        VolumeKind::Bucket { .. } => Err(LaunchFault::Unsupported("a volume of a bucket")),
+        VolumeKind::Nfs { .. } => Err(LaunchFault::Unsupported("a volume of an NFS server")),
+        VolumeKind::CloudSql(_) => Err(LaunchFault::Unsupported("a Cloud SQL instance")),
     };
     spec.volumes.iter().enumerate().map(volume).collect()
 }
@@ -175,7 +183,7 @@ fn launched(
     ground: Ground,
     writable: Writable,
 ) -> Result<Container, LaunchFault> {
-    let process = Process::new(&ground.image.config, container)?;
+    let process = Process::new(&ground.image.config, container, &environment(container)?)?;
     let unknown = |what, name: &String| LaunchFault::Unknown {
         what,
         name: name.clone(),
@@ -211,6 +219,14 @@ fn launched(
         startup_probe: container.startup_probe.as_ref().map(probe),
         termination_message_path: TERMINATION_MESSAGE_PATH.to_owned(),
     })
+}
+
+fn environment(container: &ContainerSpec) -> Result<Vec<(String, String)>, LaunchFault> {
+    let variable = |(name, value): &(String, EnvValue)| match value {
+        EnvValue::Literal(value) => Ok((name.clone(), value.clone())),
+        EnvValue::Secret(_) => Err(LaunchFault::Unsupported("a variable from a secret")),
+    };
+    container.env.iter().map(variable).collect()
 }
 
 fn probe(probe: &Probe) -> protocol::Probe {
@@ -310,6 +326,7 @@ mod tests {
             hostname: "job-x".into(),
             containers: vec![container("main")],
             volumes: vec![],
+            connection: None,
             timeout: Duration::from_secs(600),
             grace: Duration::from_secs(10),
         }

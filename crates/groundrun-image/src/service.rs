@@ -13,7 +13,7 @@ use std::{
 
 use groundrun_core::{
     id::{ExecutionUid, JobUid},
-    port::{ImageFault, ImageRequest, Images, ImportedImage, Inbox, News},
+    port::{CheckFault, ImageFault, ImageRequest, Images, ImportedImage, Inbox, News},
 };
 use tokio::{
     runtime::{Builder, Handle},
@@ -193,7 +193,8 @@ fn dispatch(shared: &Arc<Shared>, runtime: &Handle, requests: &Receiver<ImageReq
                 shared.collect(runtime);
             }
             ImageRequest::Import { execution, images } => shared.import(runtime, execution, images),
-            ImageRequest::Check { job, generation, images } => {
+            // What a job needs besides is not of images.
+            ImageRequest::Check { job, generation, images, needs: _ } => {
                 shared.check(runtime, job, generation, images);
             }
         }
@@ -290,7 +291,10 @@ impl Shared {
         images: Vec<String>,
     ) {
         let key = Key::Check(job, generation);
-        let answer = move |result| News::Checked { job, generation, result };
+        let answer = move |result: Result<(), ImageFault>| {
+            let result = result.map_err(CheckFault::Image);
+            News::Checked { job, generation, result }
+        };
         if images.iter().all(|image| self.importer.at_once(image).is_some()) {
             return self.inbox.tell(answer(Ok(())));
         }

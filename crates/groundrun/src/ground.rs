@@ -31,6 +31,7 @@ use crate::{
     },
     config::Ground,
     prepare,
+    provisions::{Checked, Provided},
     rights::Rights,
     services::Answers,
     world,
@@ -133,7 +134,7 @@ impl Running {
             cli::WritableLayer::Disk => groundrun_host::WritableLayer::Disk,
         };
         host.demand = prepare::demand(ground);
-        let backend = HostBackend::new(host, mounts, rights.spawner.clone(), inbox)
+        let backend = HostBackend::new(host, mounts, rights.spawner.clone(), Arc::clone(&inbox))
             .map_err(|e| cannot_prepare(&e))?;
         if let Some(address) = backend.host_address() {
             answers.host_is_at(address);
@@ -155,7 +156,10 @@ impl Running {
             resync: RESYNC,
         };
         let images = Arc::new(images);
-        let asked: Arc<dyn Images> = images.clone();
+        let asked: Arc<dyn Images> = Arc::new(
+            Checked::start(Arc::new(Provided), images.clone(), Arc::clone(&inbox))
+                .map_err(|e| failed("start the checks of jobs", &e))?,
+        );
         let engine = Engine::start(engine, (*store).clone(), mailbox, Arc::new(backend), asked)
             .map_err(|e| failed("start the engine", &e))?;
         let address = bound.local_addr();

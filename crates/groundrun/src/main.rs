@@ -22,6 +22,7 @@ mod ground;
 mod notify;
 mod prepare;
 mod progress;
+mod provisions;
 mod rights;
 mod serve;
 mod services;

@@ -23,11 +23,12 @@ pub fn attempt(place: &dyn Place, args: &[&str]) -> AttemptSpec {
             name: "main".to_owned(),
             image: place.image(),
             args: args.iter().map(|word| (*word).to_owned()).collect(),
-            env: vec![("CLOUD_RUN_TASK_INDEX".to_owned(), "0".to_owned())],
+            env: vec![("CLOUD_RUN_TASK_INDEX".to_owned(), "0".into())],
             limits: Limits { cpu_millis: 1000, memory_bytes: 128 << 20 },
             ..ContainerSpec::default()
         }],
         volumes: Vec::new(),
+        connection: None,
         timeout: patient(Duration::from_secs(300)),
         grace: patient(Duration::from_secs(10)),
     }

@@ -63,7 +63,7 @@ fn output(place: &mut dyn Place) {
 
 fn process(place: &mut dyn Place) {
     let mut spec = attempt(place, &["env"]);
-    spec.containers[0].env.push(("GREETING".to_owned(), "hello = world".to_owned()));
+    spec.containers[0].env.push(("GREETING".to_owned(), "hello = world".into()));
     assert_exited(&run(place, &spec), (Exit::Code(0), Cause::OnItsOwn));
     let lines = place.lines(spec.id);
     for expected in ["GREETING=hello = world", "CLOUD_RUN_TASK_INDEX=0"] {

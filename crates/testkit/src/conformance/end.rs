@@ -70,7 +70,7 @@ fn processes_limit(place: &mut dyn Place) {
 /// About a second of work, at a twentieth of a processor: a busy machine only makes it take longer.
 fn cpu_limit(place: &mut dyn Place) {
     let mut spec = attempt(place, &[]);
-    spec.containers[0].env.push(("PRIMES_LIMIT".to_owned(), "6000000".to_owned()));
+    spec.containers[0].env.push(("PRIMES_LIMIT".to_owned(), "6000000".into()));
     spec.containers[0].limits.cpu_millis = 50;
     spec.timeout = patient(Duration::from_secs(4));
     spec.grace = Duration::ZERO;

@@ -2,7 +2,7 @@
 
 use groundrun_core::{
     plan::{Plan, Then},
-    port::{Action, ImageRequest},
+    port::{Action, EnvValue, ImageRequest},
     record::{Attempt, Counters, ExecutionState, ImagesState, Outcome},
 };
 use jiff::Timestamp;
@@ -83,7 +83,10 @@ pub(super) fn spec(start: &Action) -> Vec<String> {
     )];
     for container in &spec.containers {
         lines.push(format!("{} {} {:?}", container.name, container.image, container.limits));
-        lines.extend(container.env.iter().map(|(name, value)| format!("{name}={value}")));
+        lines.extend(container.env.iter().map(|(name, value)| match value {
+            EnvValue::Literal(value) => format!("{name}={value}"),
+            EnvValue::Secret(version) => format!("{name} from {version:?}"),
+        }));
     }
     lines
 }

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use groundrun_core::{
     id::ExecutionUid,
-    port::{ImageFault, ImageFaultKind, ImageRequest, ImportedImage, News},
+    port::{CheckFault, ImageFault, ImageFaultKind, ImageRequest, ImportedImage, News},
 };
 use jiff::Timestamp;
 
@@ -43,10 +43,10 @@ impl Registry {
     ) -> Option<News> {
         let silent = now < self.silent_until;
         match request {
-            ImageRequest::Check { job, generation, images } => {
+            ImageRequest::Check { job, generation, images, .. } => {
                 let (job, generation) = (*job, *generation);
-                let result =
-                    if silent { Err(fault(ImageFaultKind::Unreachable, images)) } else { Ok(()) };
+                let unreachable = || CheckFault::Image(fault(ImageFaultKind::Unreachable, images));
+                let result = if silent { Err(unreachable()) } else { Ok(()) };
                 Some(News::Checked { job, generation, result })
             }
             ImageRequest::Import { execution, images } => {

@@ -11,7 +11,8 @@ use std::{
 
 use groundrun_core::{
     id::{ExecutionUid, JobUid},
-    port::{ImageFault, ImageRequest, Images as _, ImportedImage, Inbox, News},
+    needs::Needs,
+    port::{CheckFault, ImageFault, ImageRequest, Images as _, ImportedImage, Inbox, News},
 };
 use groundrun_image::{ImageService, ImageStore, Owners, Settings, Timeouts};
 use tempfile::TempDir;
@@ -125,9 +126,17 @@ impl Desk {
 
     pub(crate) fn check(&self, image: &str) -> Result<(), ImageFault> {
         let job = JobUid(uuid::Uuid::from_u128(7));
-        self.ask(ImageRequest::Check { job, generation: 3, images: vec![image.to_owned()] });
+        let (images, needs) = (vec![image.to_owned()], Needs::default());
+        self.ask(ImageRequest::Check { job, generation: 3, images, needs });
         match self.next() {
-            News::Checked { job: of, generation: 3, result } if of == job => result,
+            News::Checked { job: of, generation: 3, result } if of == job => {
+                result.map_err(|fault| {
+                    let CheckFault::Image(fault) = fault else {
+                        panic!("not of an image: {fault:?}")
+                    };
+                    fault
+                })
+            }
             news => panic!("not an answer to the check: {news:?}"),
         }
     }

@@ -1,0 +1,70 @@
+//! What a job stands on besides its images: secrets, databases, a network, shared files. Read from its spec and its
+//! annotations; whether it is there is for [`Provisions`](crate::port::Provisions) to say.
+
+/// A version of a secret, as a spec names it.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct SecretVersion {
+    /// Id or number of the project: the job's own, or that of an alias in `run.googleapis.com/secrets`.
+    pub project: String,
+    /// Name of the secret.
+    pub secret: String,
+    /// A number, `latest`, or an alias of the secret's.
+    pub version: String,
+}
+
+/// A use of a secret, and where in the spec it stands.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SecretNeed {
+    /// Path of the field, as Google's texts have it.
+    pub field: String,
+    /// What is used.
+    pub version: SecretVersion,
+}
+
+/// A network besides the default one that a task is in.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Connection {
+    /// As the job names it: a connector, or the network or subnetwork of an interface; short or in full.
+    pub network: String,
+    /// What goes through it.
+    pub egress: Egress,
+}
+
+/// What goes through a connection (fact: semantics 11, `vpc-access-egress`).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Egress {
+    /// Private ranges; the rest through the default network.
+    #[default]
+    PrivateRanges,
+    /// Everything.
+    All,
+}
+
+/// Files that tasks share, kept outside of any task.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum SharedFiles {
+    /// A bucket of Cloud Storage, by name.
+    Bucket(String),
+    /// A directory of an NFS server.
+    Nfs {
+        /// Name or address.
+        server: String,
+        /// Absolute.
+        path: String,
+    },
+}
+
+/// All that a job stands on besides its images.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Needs {
+    /// As whom its tasks run; empty where the job says nothing.
+    pub service_account: String,
+    /// In the order of the spec.
+    pub secrets: Vec<SecretNeed>,
+    /// Cloud SQL instances, `project:region:instance`.
+    pub instances: Vec<String>,
+    /// The network besides the default one.
+    pub connection: Option<Connection>,
+    /// In the order of the spec.
+    pub files: Vec<SharedFiles>,
+}
