@@ -6,6 +6,7 @@
 use std::time::Duration;
 
 use jiff::Timestamp;
+use zeroize::Zeroizing;
 
 use crate::{
     id::{AttemptId, ExecutionUid, JobUid},
@@ -32,6 +33,64 @@ pub trait Provisions: Send + Sync {
     /// # Errors
     /// The first that is not.
     fn check(&self, needs: &Needs) -> Result<(), NeedFault>;
+}
+
+/// Knows what versions of secrets hold. Blocks while it reads from the disk: for threads that may.
+pub trait Secrets: Send + Sync {
+    /// What `version` holds, for tasks that run as `service_account` (empty where the job says nothing).
+    ///
+    /// # Errors
+    /// It cannot be had: why, in Google's words.
+    fn access(
+        &self,
+        version: &SecretVersion,
+        service_account: &str,
+    ) -> Result<SecretValue, SecretFault>;
+}
+
+/// What a version of a secret holds. Wiped when it goes, and never shown: not by `Debug` either.
+pub struct SecretValue(Zeroizing<Vec<u8>>);
+
+impl SecretValue {
+    /// Takes the bytes over.
+    #[must_use]
+    pub fn new(bytes: Vec<u8>) -> Self {
+        Self(Zeroizing::new(bytes))
+    }
+
+    /// The bytes. Whoever copies them wipes the copy.
+    #[must_use]
+    pub fn bytes(&self) -> &[u8] {
+        &self.0
+    }
+}
+
+impl std::fmt::Debug for SecretValue {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("SecretValue(..)")
+    }
+}
+
+/// Why a version of a secret cannot be had.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SecretFault {
+    /// What kind of fault.
+    pub kind: SecretFaultKind,
+    /// Google's words, which name the secret or the version by its full name.
+    pub message: String,
+}
+
+/// What kind of fault a version of a secret has.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SecretFaultKind {
+    /// There is no such secret, or no such version of it.
+    Missing,
+    /// The version is there, and disabled or destroyed.
+    Disabled,
+    /// The secret's policy does not let this service account.
+    Denied,
+    /// It cannot be read now: the store failed, or the key does not open the value. Trying again may help.
+    Unavailable,
 }
 
 /// Where news arrives. Implemented by the engine; bounded, and blocks the teller for a moment when full.
