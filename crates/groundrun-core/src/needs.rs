@@ -1,6 +1,10 @@
 //! What a job stands on besides its images: secrets, databases, a network, shared files. Read from its spec and its
 //! annotations; whether it is there is for [`Provisions`](crate::port::Provisions) to say.
 
+use std::{collections::BTreeMap, fmt};
+
+use crate::{record::Job, secrets};
+
 /// A version of a secret, as a spec names it.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct SecretVersion {
@@ -10,6 +14,14 @@ pub struct SecretVersion {
     pub secret: String,
     /// A number, `latest`, or an alias of the secret's.
     pub version: String,
+}
+
+/// Its resource name, as Google's texts have it.
+impl fmt::Display for SecretVersion {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { project, secret, version } = self;
+        write!(f, "projects/{project}/secrets/{secret}/versions/{version}")
+    }
 }
 
 /// A use of a secret, and where in the spec it stands.
@@ -67,4 +79,23 @@ pub struct Needs {
     pub connection: Option<Connection>,
     /// In the order of the spec.
     pub files: Vec<SharedFiles>,
+}
+
+impl Needs {
+    /// What the tasks of `job` stand on.
+    #[must_use]
+    pub fn of(job: &Job) -> Self {
+        let template = job.spec.template.as_ref();
+        let none = BTreeMap::new();
+        let metadata = template.and_then(|template| template.metadata.as_ref());
+        let annotations = metadata.map_or(&none, |metadata| &metadata.annotations);
+        let spec = template.and_then(|template| template.spec.as_ref());
+        let task = spec.and_then(|spec| spec.template.as_ref()?.spec.as_ref());
+        let Some(task) = task else { return Self::default() };
+        Self {
+            service_account: task.service_account_name.clone().unwrap_or_default(),
+            secrets: secrets::needs(&job.scope.project, annotations, task),
+            ..Self::default()
+        }
+    }
 }

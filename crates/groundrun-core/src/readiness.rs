@@ -68,7 +68,7 @@ impl Checks {
             check.generation == generation && (check.told.is_none() || told.is_some())
         });
         if !known {
-            let (images, needs, ask) = (images(job), Needs::default(), Ask::At(at));
+            let (images, needs, ask) = (images(job), Needs::of(job), Ask::At(at));
             let check = Check { generation, images, needs, failures: 0, told, ask };
             self.jobs.insert(job.uid, check);
         }

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use groundrun_api::v1::{Container, EnvVar, KeyToPath, SecretKeySelector, Volume, VolumeMount};
 
 use super::{container, faults::Faults, task::TASK};
-use crate::quantity;
+use crate::{quantity, secrets};
 
 const GCSFUSE: &str = "gcsfuse.run.googleapis.com";
 const SYSTEM_DIRECTORIES: [&str; 3] = ["/dev", "/proc", "/sys"];
@@ -113,7 +113,7 @@ fn source(path: &str, volume: &Volume, faults: &mut Faults) {
 }
 
 fn secret_item(path: &str, item: &KeyToPath, faults: &mut Faults) {
-    if !is_version(item.key.as_deref().unwrap_or_default()) {
+    if !secrets::is_version(item.key.as_deref().unwrap_or_default()) {
         faults.add(
             format!("{path}.version"),
             "should have only alphanumeric characters, hyphens and underscores",
@@ -195,29 +195,17 @@ fn secret_variable(path: &str, variable: &EnvVar, faults: &mut Faults) {
     }
     if let Some(SecretKeySelector { key, name, .. }) = &source.secret_key_ref {
         let path = format!("{path}.value_from.secret_key_ref");
-        if !is_secret(name.as_deref().unwrap_or_default()) {
+        if !secrets::is_name(name.as_deref().unwrap_or_default()) {
             faults.add(
                 format!("{path}.secret"),
                 "may only be letters, digits, hyphens and underscores, at most 255 characters",
             );
         }
-        if !is_version(key.as_deref().unwrap_or_default()) {
+        if !secrets::is_version(key.as_deref().unwrap_or_default()) {
             faults.add(
                 format!("{path}.version"),
                 "should have only alphanumeric characters, hyphens and underscores",
             );
         }
     }
-}
-
-fn is_secret(text: &str) -> bool {
-    (1..=255).contains(&text.len()) && text.chars().all(is_word)
-}
-
-fn is_version(text: &str) -> bool {
-    !text.is_empty() && text.chars().all(is_word)
-}
-
-fn is_word(c: char) -> bool {
-    c.is_ascii_alphanumeric() || c == '-' || c == '_'
 }
