@@ -14,6 +14,7 @@ mod launch;
 mod logs;
 pub mod network;
 mod orphans;
+mod program;
 mod removal;
 mod settle;
 mod volumes;

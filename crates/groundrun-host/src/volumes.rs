@@ -1,23 +1,13 @@
 //! Volumes on disk that have a limit: each is a file system of its own, of that size, in a sparse file.
 
 use std::{
+    ffi::OsStr,
     fs::{self, File},
-    io::{self, Read, Seek},
+    io,
     path::Path,
-    process::{Child, Command, ExitStatus, Stdio},
-    time::Duration,
 };
 
-use rustix::{
-    event::{PollFd, PollFlags, Timespec, poll},
-    fs::{MemfdFlags, memfd_create},
-    process::{Pid, PidfdFlags, pidfd_open},
-};
-
-use crate::network::find_program;
-
-/// It takes milliseconds, whatever the size: tables are written when they are used.
-const WITHIN: Duration = Duration::from_secs(20);
+use crate::program;
 
 /// No journal, since it never outlives the attempt; nothing kept for root, which nobody inside is.
 const OPTIONS: [&str; 8] = [
@@ -45,38 +35,11 @@ pub(crate) fn make_image(file: &Path, bytes: u64) -> io::Result<()> {
     made
 }
 
+/// It takes milliseconds, whatever the size: tables are written when they are used.
 fn make_file_system(file: &Path, bytes: u64) -> io::Result<()> {
-    let program = find_program("mkfs.ext4").ok_or_else(|| {
-        let why =
-            "a volume on disk with a size limit takes the program mkfs.ext4 (package e2fsprogs)";
-        io::Error::new(io::ErrorKind::NotFound, why)
-    })?;
     File::create(file)?.set_len(bytes)?;
-    let mut complaint = File::from(memfd_create(c"mkfs", MemfdFlags::CLOEXEC)?);
-    let mut child = Command::new(program)
-        .args(OPTIONS)
-        .arg(file)
-        .stdin(Stdio::null())
-        .stdout(Stdio::null())
-        .stderr(complaint.try_clone()?)
-        .spawn()?;
-    if wait(&mut child)?.success() {
-        return Ok(());
-    }
-    let mut text = String::new();
-    complaint.rewind()?;
-    complaint.read_to_string(&mut text)?;
-    Err(io::Error::other(text.trim().replace('\n', " ")))
-}
-
-fn wait(child: &mut Child) -> io::Result<ExitStatus> {
-    let pidfd = pidfd_open(Pid::from_child(child), PidfdFlags::empty())?;
-    let within = Timespec::try_from(WITHIN).ok();
-    let mut ended = [PollFd::new(&pidfd, PollFlags::IN)];
-    if !matches!(poll(&mut ended, within.as_ref()), Ok(1..)) {
-        child.kill()?;
-    }
-    child.wait()
+    let arguments = OPTIONS.map(OsStr::new).into_iter().chain([file.as_os_str()]);
+    program::run(("mkfs.ext4", "e2fsprogs"), arguments, "").map(drop)
 }
 
 #[cfg(test)]

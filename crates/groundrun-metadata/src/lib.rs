@@ -11,6 +11,7 @@
 //! ```
 //! Nothing secret is logged: no token, no key, no name that a task resolves.
 
+mod connections;
 mod dns;
 mod host;
 mod http;

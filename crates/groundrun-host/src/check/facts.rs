@@ -7,7 +7,7 @@ use std::{
 
 use crate::{
     cgroup::{self, Lost, Survey},
-    network,
+    network, program,
 };
 
 /// What this machine says about itself.
@@ -203,7 +203,7 @@ fn is_writable(path: &Path) -> bool {
 
 /// Also where an ordinary user's PATH does not lead.
 fn is_installed(program: &str) -> bool {
-    network::find_program(program).is_some()
+    program::find(program).is_some()
 }
 
 /// The name of a user in the text of /etc/passwd.

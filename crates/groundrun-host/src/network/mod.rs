@@ -34,7 +34,7 @@ pub use left::{clear_left_of, left_of};
 pub(crate) use links::SERVICES;
 pub(crate) use namespace::Namespace;
 pub use namespace::TaskSockets;
-pub(crate) use nft::{chains, find_program};
+pub(crate) use nft::chains;
 pub use pasta::Router;
 pub(crate) use pool::{Leave, TakeError, TaskNetwork};
 

@@ -19,7 +19,8 @@ use std::{
 
 use rustix::process::{Pid, Signal, kill_process_group};
 
-use super::{links, netlink::Netlink, nft::find_program, subnet::Subnet};
+use super::{links, netlink::Netlink, subnet::Subnet};
+use crate::program;
 
 /// Where an ordinary user's tasks have their bridge.
 #[derive(Debug)]
@@ -86,14 +87,14 @@ pub(super) fn start(
         return Ok(());
     }
     let (own, gateway) = (between.task(0), between.gateway());
-    let pasta = find_program("pasta").ok_or_else(|| {
+    let pasta = program::find("pasta").ok_or_else(|| {
         io::Error::new(
             io::ErrorKind::NotFound,
             "the program pasta is not installed (package passt)",
         )
     })?;
     let end = File::open(format!("/proc/self/fd/{}", router.hold.as_raw_fd()))?;
-    let complaints = super::nft::file()?;
+    let complaints = program::file()?;
     let mut command = Command::new("/bin/sh");
     command
         .args(["-c", KEEPER, "keeper"])
@@ -117,7 +118,7 @@ pub(super) fn start(
                 kill_process_group(Pid::from_child(&keeper), Signal::KILL)?;
                 keeper.wait()?;
             }
-            let said = super::nft::contents(complaints)?;
+            let said = program::contents(complaints)?;
             let last = said.lines().last().unwrap_or("it gave no reason");
             return Err(io::Error::other(format!("pasta did not begin: {last}")));
         }

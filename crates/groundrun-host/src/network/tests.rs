@@ -480,17 +480,20 @@ fn as_a_user() {
     drop(end);
 }
 
-/// For people: `cargo test --release -p groundrun-host network -- --ignored --nocapture`.
+/// Says with `--nocapture` how long one takes.
 #[test]
-#[ignore = "a measurement"]
-fn how_long_a_namespace_takes() {
+fn two_hundred_namespaces_come_with_addresses_of_their_own_and_go() {
     let machine = Machine::new();
+    let before = machine.state();
     let network = machine.open(wanted(1));
     let begun = Instant::now();
     let tasks: Vec<Namespace> = (0..200).map(|_| network.take().expect("made")).collect();
     println!("{:?} each", begun.elapsed() / 200);
+    let addresses: BTreeSet<Ipv4Addr> = tasks.iter().map(|task| task.address).collect();
+    assert_eq!(addresses.len(), 200);
     let begun = Instant::now();
     drop(tasks);
     network.close(Leave::Nothing);
     println!("{:?} for 200 to go", begun.elapsed());
+    assert_eq!(machine.state(), before);
 }

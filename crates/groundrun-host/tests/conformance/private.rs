@@ -126,49 +126,46 @@ fn assert_bound(sockets: TaskSockets) {
     assert_eq!(TcpListener::from(sockets.dns_tcp).local_addr().expect("it is bound"), at(61_653));
 }
 
-fn attended(place: &mut HostPlace) {
+/// An attempt that runs in a private network, whom its news is told, and where it was started.
+fn sleeping(place: &mut HostPlace) -> (AttemptId, Arc<Witness>, Box<dyn Backend>) {
     place.configure = private;
     let spec = attempt(place, &["sleep", "300"]);
     let witness = Witness::new();
     let backend = place.open(Arc::clone(&witness) as _);
-    backend.apply(Action::Start(Box::new(spec.clone())));
-    witness.started(spec.id);
-    assert_bound(sockets_of(spec.id));
-    assert!(!is_left(spec.id));
-    backend.apply(Action::Stop { id: spec.id, grace: Duration::ZERO });
-    let _: Ending = witness.ended(spec.id);
-    assert!(is_left(spec.id));
-    assert_nothing_left(place, spec.id, backend);
+    let id = spec.id;
+    backend.apply(Action::Start(Box::new(spec)));
+    witness.started(id);
+    (id, witness, backend)
+}
+
+fn attended(place: &mut HostPlace) {
+    let (id, witness, backend) = sleeping(place);
+    assert_bound(sockets_of(id));
+    assert!(!is_left(id));
+    backend.apply(Action::Stop { id, grace: Duration::ZERO });
+    let _: Ending = witness.ended(id);
+    assert!(is_left(id));
+    assert_nothing_left(place, id, backend);
 }
 
 fn adopted(place: &mut HostPlace) {
-    place.configure = private;
-    let spec = attempt(place, &["sleep", "300"]);
-    let witness = Witness::new();
-    let backend = place.open(Arc::clone(&witness) as _);
-    backend.apply(Action::Start(Box::new(spec.clone())));
-    witness.started(spec.id);
-    drop(sockets_of(spec.id));
+    let (id, _, backend) = sleeping(place);
+    drop(sockets_of(id));
     drop(backend);
     let witness = Witness::new();
     let backend = place.open(Arc::clone(&witness) as _);
-    backend.apply(Action::Adopt(spec.id));
-    witness.started(spec.id);
-    assert_bound(sockets_of(spec.id));
-    backend.apply(Action::Stop { id: spec.id, grace: Duration::ZERO });
-    let _: Ending = witness.ended(spec.id);
-    assert_nothing_left(place, spec.id, backend);
+    backend.apply(Action::Adopt(id));
+    witness.started(id);
+    assert_bound(sockets_of(id));
+    backend.apply(Action::Stop { id, grace: Duration::ZERO });
+    let _: Ending = witness.ended(id);
+    assert_nothing_left(place, id, backend);
 }
 
 fn killed(place: &mut HostPlace) {
-    place.configure = private;
-    let spec = attempt(place, &["sleep", "300"]);
-    let witness = Witness::new();
-    let backend = place.open(Arc::clone(&witness) as _);
-    backend.apply(Action::Start(Box::new(spec.clone())));
-    witness.started(spec.id);
-    place.kill_monitor(spec.id);
-    assert!(matches!(witness.ended(spec.id), Ending::Lost { .. }));
-    assert!(is_left(spec.id));
-    assert_nothing_left(place, spec.id, backend);
+    let (id, witness, backend) = sleeping(place);
+    place.kill_monitor(id);
+    assert!(matches!(witness.ended(id), Ending::Lost { .. }));
+    assert!(is_left(id));
+    assert_nothing_left(place, id, backend);
 }

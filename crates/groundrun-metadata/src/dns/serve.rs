@@ -19,7 +19,7 @@ use super::{
     message::{self, Rcode},
     names::Found,
 };
-use crate::identity::World;
+use crate::{connections, identity::World};
 
 /// Queries under way per task, each a descriptor of the server. A program that resolves more at once waits its turn:
 /// what comes beyond is left in the socket, and asked again by its client.
@@ -37,7 +37,7 @@ const QUERY_MAX: usize = 4096;
 /// How long a TCP connection may take for its next query (RFC 7766 asks for seconds), and for taking an answer.
 const NEXT_WITHIN: Duration = Duration::from_secs(5);
 
-/// How long to wait after the kernel refused a connection or a datagram for want of memory.
+/// How long to wait after the kernel refused a datagram for want of memory.
 const PAUSE: Duration = Duration::from_millis(100);
 
 /// Where all tasks' queries are answered.
@@ -123,26 +123,12 @@ async fn reply(
 
 /// The same over TCP.
 pub(crate) async fn serve_tcp(listener: TcpListener, desk: Arc<Desk>) {
-    let slots = Arc::new(Semaphore::new(CONNECTIONS_MAX));
-    let mut connections = JoinSet::new();
-    loop {
-        // Never closed.
-        let Ok(slot) = Arc::clone(&slots).acquire_owned().await else { return };
-        while connections.try_join_next().is_some() {}
-        match listener.accept().await {
-            Ok((stream, _)) => {
-                connections.spawn(converse(stream, Arc::clone(&desk), slot));
-            }
-            Err(error) => {
-                tracing::debug!(%error, "a task's connection could not be accepted");
-                tokio::time::sleep(PAUSE).await;
-            }
-        }
-    }
+    let converse = |stream| converse(stream, Arc::clone(&desk));
+    connections::serve(listener, CONNECTIONS_MAX, converse).await;
 }
 
 /// One query after the other, until the client leaves or dawdles.
-async fn converse(mut stream: TcpStream, desk: Arc<Desk>, _slot: OwnedSemaphorePermit) {
+async fn converse(mut stream: TcpStream, desk: Arc<Desk>) {
     while let Ok(Ok(query)) = timeout(NEXT_WITHIN, read_message(&mut stream, QUERY_MAX)).await {
         let Some(answer) = desk.answer(&query, Way::Tcp).await else { return };
         if !matches!(timeout(NEXT_WITHIN, write_message(&mut stream, &answer)).await, Ok(Ok(()))) {

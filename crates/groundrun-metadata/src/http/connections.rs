@@ -4,13 +4,10 @@ use std::{convert::Infallible, sync::Arc, time::Duration};
 
 use hyper::{Request, body::Incoming, server::conn::http1, service::service_fn};
 use hyper_util::rt::{TokioIo, TokioTimer};
-use tokio::{
-    net::{TcpListener, TcpStream},
-    sync::{OwnedSemaphorePermit, Semaphore},
-    task::JoinSet,
-};
+use tokio::net::{TcpListener, TcpStream};
 
 use super::Front;
+use crate::connections;
 
 /// Connections at once per task; more wait in the kernel's backlog. Each is a descriptor of the server, of which a
 /// thousand tasks must have enough; a client keeps one or two.
@@ -25,30 +22,13 @@ const CONNECTION_WITHIN: Duration = Duration::from_secs(300);
 /// Of a request's head. The longest real ones have an audience of some hundred bytes.
 const HEAD_MAX: usize = 16 << 10;
 
-/// How long to wait after the kernel refused a connection for want of descriptors or memory.
-const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
-
 /// Serves until it is dropped, and its connections with it.
 pub(crate) async fn serve(listener: TcpListener, front: Arc<Front>) {
-    let slots = Arc::new(Semaphore::new(CONNECTIONS_MAX));
-    let mut connections = JoinSet::new();
-    loop {
-        // Never closed.
-        let Ok(slot) = Arc::clone(&slots).acquire_owned().await else { return };
-        while connections.try_join_next().is_some() {}
-        match listener.accept().await {
-            Ok((stream, _)) => {
-                connections.spawn(connect(stream, slot, Arc::clone(&front)));
-            }
-            Err(error) => {
-                tracing::debug!(%error, "a task's connection could not be accepted");
-                tokio::time::sleep(ACCEPT_PAUSE).await;
-            }
-        }
-    }
+    let connect = |stream| connect(stream, Arc::clone(&front));
+    connections::serve(listener, CONNECTIONS_MAX, connect).await;
 }
 
-async fn connect(stream: TcpStream, _slot: OwnedSemaphorePermit, front: Arc<Front>) {
+async fn connect(stream: TcpStream, front: Arc<Front>) {
     // Answers are one write each: waiting for more of them would only delay the last.
     let _ = stream.set_nodelay(true);
     let service = service_fn(move |request: Request<Incoming>| {
