@@ -21,6 +21,7 @@ pub mod readiness;
 pub mod record;
 pub mod render;
 mod restore;
+pub mod secret;
 mod secrets;
 pub mod template;
 

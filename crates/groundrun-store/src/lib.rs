@@ -24,6 +24,7 @@
 //! | jobs | `job` `job_by_uid` `jobs` `job_count` `jobs_to_check` | `insert_job` `update_job` `delete_job` `set_readiness` |
 //! | executions | `execution` `execution_by_uid` `executions` `execution_count` `running_count` `unfinished` `to_delete` `beyond_retention` | `insert_execution` `update_wishes` `set_execution_state` `delete_execution` `reap_execution` |
 //! | attempts | `attempts` `attempts_of_task` `latest_attempts` | `insert_attempts` `update_attempts` |
+//! | secrets | `secret` `secrets` `secret_count` `secret_projects` `secret_version` `secret_versions` `live_version_count` `sealed_value` `secret_key` `secret_policy` | `insert_secret` `update_secret` `delete_secret` `insert_secret_version` `set_version_state` `set_secret_policy` |
 //! | the rest | `policy` `invocation` `revision` | `set_policy` `remember_invocation` |
 
 mod data_dir;
@@ -44,6 +45,6 @@ pub use disk::Disk;
 pub use error::{OpenError, StoreError, WriteError};
 pub use list::{Continue, ListQuery, NotAToken, Page};
 pub use store::{Figures, Store};
-pub use tx::{Applied, Reaped, Tx};
-pub use view::{Policy, View};
+pub use tx::{Applied, Reaped, Sealed, Tx};
+pub use view::{Fingerprint, Policy, View};
 pub use watch::{Changed, Seen, Subject, Watcher};

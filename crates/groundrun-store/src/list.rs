@@ -53,6 +53,16 @@ pub struct NotAToken(String);
 /// First byte of a token: another shape gets another one.
 const TOKEN_VERSION: u8 = 1;
 
+impl Continue {
+    pub(crate) fn new(created: Timestamp, uid: Uuid) -> Self {
+        Self { created: micros(created), uid }
+    }
+
+    pub(crate) fn position(&self) -> (i64, Uuid) {
+        (self.created, self.uid)
+    }
+}
+
 impl fmt::Display for Continue {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let mut bytes = [TOKEN_VERSION; 25];
@@ -112,7 +122,7 @@ pub(crate) fn page<T>(
         }
         items.push(read(row)?);
     }
-    let next = next.map(|(created, uid)| Continue { created: micros(created), uid });
+    let next = next.map(|(created, uid)| Continue::new(created, uid));
     Ok(Page { items, next })
 }
 

@@ -4,6 +4,7 @@
 pub(crate) mod attempt;
 pub(crate) mod execution;
 pub(crate) mod job;
+pub(crate) mod secret;
 
 use jiff::Timestamp;
 use rusqlite::{Row, types::FromSql};
@@ -63,14 +64,17 @@ impl Reading<'_> {
             Ok(bytes) => Uuid::from_bytes(bytes).to_string(),
             Err(_) => "?".to_owned(),
         };
-        if self.table != "attempts" {
-            return uid("uid");
-        }
         let number = |column| match self.row.get::<_, i64>(column) {
             Ok(number) => number.to_string(),
             Err(_) => "?".to_owned(),
         };
-        format!("{}/{}-{}", uid("execution"), number("task"), number("attempt"))
+        match self.table {
+            "attempts" => {
+                format!("{}/{}-{}", uid("execution"), number("task"), number("attempt"))
+            }
+            "secret_versions" => format!("{}/{}", uid("secret"), number("number")),
+            _ => uid("uid"),
+        }
     }
 }
 

@@ -4,6 +4,7 @@ mod attempts;
 mod executions;
 mod jobs;
 mod rest;
+mod secrets;
 
 use std::{collections::BTreeSet, ops::Deref};
 
@@ -12,6 +13,7 @@ use jiff::Timestamp;
 use rusqlite::{Connection, Params};
 
 pub use executions::Reaped;
+pub use secrets::Sealed;
 
 use crate::{disk::Disk, error::StoreError, view::View, watch::Subject};
 

@@ -4,6 +4,7 @@ mod attempts;
 mod executions;
 mod jobs;
 mod rest;
+mod secrets;
 
 use groundrun_core::{id::ExecutionUid, record::Revision};
 use rusqlite::{Connection, OptionalExtension, Params, Row};
@@ -11,6 +12,7 @@ use uuid::Uuid;
 
 pub(crate) use rest::INVOCATION_KEPT;
 pub use rest::Policy;
+pub use secrets::Fingerprint;
 
 use crate::error::StoreError;
 

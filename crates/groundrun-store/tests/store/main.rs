@@ -8,5 +8,6 @@ mod measure;
 mod opening;
 mod records;
 mod round_trip;
+mod secrets;
 mod support;
 mod watching;
