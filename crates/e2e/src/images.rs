@@ -34,7 +34,7 @@ pub fn busybox_as(dir: &Path, config: Value) -> PathBuf {
     fs::write(root.join("etc/group"), "root:x:0:\nada:x:1000:\nwheel:x:10:ada\n").expect("written");
     for applet in [
         "sh", "true", "false", "sleep", "cat", "echo", "ls", "env", "id", "kill", "grep", "head",
-        "mount", "mknod", "hostname", "dd", "yes", "ps",
+        "mount", "mknod", "hostname", "dd", "yes", "ps", "mkdir", "wc", "wget",
     ] {
         std::os::unix::fs::symlink("busybox", root.join("bin").join(applet)).expect("a link");
     }
@@ -203,6 +203,23 @@ pub fn postgres(dir: &Path) -> PathBuf {
         "Env": ["PATH=/usr/lib/postgresql/15/bin:/bin"],
     });
     layout(dir.join("postgres"), &root, config)
+}
+
+/// An OCI layout with nginx and a shell, from Debian's packages.
+pub fn nginx(dir: &Path) -> PathBuf {
+    let wanted =
+        ["nginx", "nginx-common", "libc6", "libcrypt1", "libpcre2-8-0", "libssl3", "zlib1g"];
+    let root = packages(dir, "nginx", &wanted);
+    fs::create_dir_all(root.join("bin")).expect("a directory");
+    fs::copy(which("busybox"), root.join("bin/busybox")).expect("busybox is copied");
+    for applet in ["sh", "cat"] {
+        std::os::unix::fs::symlink("busybox", root.join("bin").join(applet)).expect("a link");
+    }
+    // As whom it serves.
+    let nobody = "nobody:x:65534:65534::/:/bin/false\n";
+    fs::write(root.join("etc/passwd"), nobody).expect("written");
+    fs::write(root.join("etc/group"), "nogroup:x:65534:\n").expect("written");
+    layout(dir.join("nginx"), &root, json!({"Cmd": ["nginx"], "Env": ["PATH=/usr/sbin:/bin"]}))
 }
 
 /// A root directory `{name}-root` with what is in Debian's packages.

@@ -109,7 +109,7 @@ pub(crate) struct Surroundings {
 impl Config {
     /// Reads the file that the flags name, if they do, and the token file, and resolves.
     pub(crate) fn load(args: &ServeArgs, surroundings: &Surroundings) -> Result<Self, Stop> {
-        let file = File::load(args.config.as_deref())?;
+        let file = File::load(args.ground.config.as_deref())?;
         let token = match args.token_file.as_ref().or(file.token_file.as_ref()) {
             None => None,
             Some(path) => Some(token(path)?),

@@ -1,7 +1,5 @@
 //! `groundrun doctor`: what this machine can do, what is missing, and the exact command that mends it, on one page.
 
-use std::path::PathBuf;
-
 use clap::Args;
 use groundrun_host::check::{Row, State, report};
 use serde_json::{Value, json};
@@ -19,9 +17,6 @@ use crate::{
 
 #[derive(Args, Debug)]
 pub(crate) struct DoctorArgs {
-    /// Settings file (TOML) of the server that is to run here.
-    #[arg(long, env = "GROUNDRUN_CONFIG", value_name = "FILE")]
-    config: Option<PathBuf>,
     #[command(flatten)]
     ground: GroundArgs,
     #[command(flatten)]
@@ -30,7 +25,7 @@ pub(crate) struct DoctorArgs {
 
 /// Ends with 3 when tasks cannot run here.
 pub(crate) fn main(args: &DoctorArgs) -> Result<Exit, Stop> {
-    let file = File::load(args.config.as_deref())?;
+    let file = File::load(args.ground.config.as_deref())?;
     let ground = Ground::resolve(&args.ground, &file, &world::surroundings())?;
     let rows = report(&ground.data_dir, intent(&ground));
     if args.output.json {

@@ -76,10 +76,6 @@ pub(crate) enum Verb {
 /// Settings of a server. Each can stand in the file, in the environment, or as a flag; the later wins.
 #[derive(Args, Debug, Default)]
 pub(crate) struct ServeArgs {
-    /// Settings file (TOML).
-    #[arg(long, env = "GROUNDRUN_CONFIG", value_name = "FILE")]
-    pub(crate) config: Option<PathBuf>,
-
     /// Address to listen on; port 0 picks a free one [default: 127.0.0.1:8080].
     #[arg(long, env = "GROUNDRUN_LISTEN", value_name = "ADDRESS", value_parser = args::address)]
     pub(crate) listen: Option<SocketAddr>,
@@ -104,6 +100,10 @@ pub(crate) struct ServeArgs {
 /// Settings that `serve` and `run` share.
 #[derive(Args, Debug, Default)]
 pub(crate) struct GroundArgs {
+    /// Settings file (TOML).
+    #[arg(long, env = "GROUNDRUN_CONFIG", value_name = "FILE")]
+    pub(crate) config: Option<PathBuf>,
+
     /// Directory of all state [default for serve: /var/lib/groundrun as root, else ~/.local/share/groundrun].
     #[arg(long, env = "GROUNDRUN_DATA_DIR", value_name = "DIR")]
     pub(crate) data_dir: Option<PathBuf>,

@@ -59,9 +59,11 @@ pub(crate) struct RunArgs {
     ground: GroundArgs,
 }
 
-/// The settings; without a data directory of the user's the one in which a temporary one is made.
+/// The settings; without a data directory among the flags the one in which a temporary one is made: what the settings file
+/// names is a server's.
 pub(crate) fn ground(args: &RunArgs) -> Result<Ground, Stop> {
-    let mut ground = Ground::resolve(&args.ground, &File::default(), &world::surroundings())?;
+    let file = File::load(args.ground.config.as_deref())?;
+    let mut ground = Ground::resolve(&args.ground, &file, &world::surroundings())?;
     if args.ground.data_dir.is_none() {
         ground.data_dir = std::env::temp_dir();
     }
