@@ -7,6 +7,7 @@ pub mod allot;
 mod containers;
 pub mod context;
 pub mod id;
+mod instances;
 pub mod log;
 pub mod mutants;
 pub mod needs;

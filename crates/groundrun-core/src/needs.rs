@@ -3,7 +3,7 @@
 
 use std::{collections::BTreeMap, fmt};
 
-use crate::{record::Job, secrets};
+use crate::{instances, record::Job, secrets};
 
 /// A version of a secret, as a spec names it.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -95,6 +95,7 @@ impl Needs {
         Self {
             service_account: task.service_account_name.clone().unwrap_or_default(),
             secrets: secrets::needs(&job.scope.project, annotations, task),
+            instances: instances::named(annotations),
             ..Self::default()
         }
     }

@@ -5,7 +5,7 @@ use std::time::Duration;
 use crate::{
     containers,
     id::AttemptId,
-    mutant,
+    instances, mutant,
     needs::Connection,
     port::{AttemptSpec, ContainerSpec, EnvValue, Limits, VolumeSpec},
     record::Execution,
@@ -57,12 +57,13 @@ impl TaskTemplate {
             .ok_or_else(|| fault("spec.template.spec", "is missing"))?;
         let count = count("spec.taskCount", spec.task_count.or(Some(1)))?;
         let parallelism = count_of("spec.parallelism", spec.parallelism.or(Some(0)))?;
-        let containers = containers::containers(execution, task)?;
+        let mut containers = containers::containers(execution, task)?;
         let limits = containers.iter().fold(Limits::default(), |sum, each| Limits {
             cpu_millis: sum.cpu_millis.saturating_add(each.limits.cpu_millis),
             memory_bytes: sum.memory_bytes.saturating_add(each.limits.memory_bytes),
         });
-        let volumes = containers::volumes(task, limits.memory_bytes)?;
+        let mut volumes = containers::volumes(task, limits.memory_bytes)?;
+        instances::show(&execution.annotations, &mut containers, &mut volumes);
         Ok(Self {
             count,
             // 0 and more than there are tasks: as many as capacity allows (fact: semantics 11).

@@ -1,4 +1,4 @@
-//! Annotations that have a grammar of their own: databases, networks, keys. Their form is checked; that they are
+//! Annotations that have a grammar of their own: networks, keys. Their form is checked; that they are
 //! refused for now is in [`super::FIELDS`] (fact: semantics 2.4, 11).
 
 use std::collections::BTreeMap;
@@ -9,18 +9,12 @@ use super::faults::Faults;
 
 const FIELD: &str = "spec.template.metadata.annotations";
 
-/// A unix socket's path has 108 bytes with its final NUL.
-const SOCKET_PATH_MAX: usize = 107;
-
 type Map = BTreeMap<String, String>;
 
 /// Checks the annotations of a template.
 pub(super) fn check(annotations: &Map, faults: &mut Faults) {
     let value = |name: &str| annotations.get(&format!("run.googleapis.com/{name}"));
     let value = |name: &str| value(name).map(String::as_str).filter(|text| !text.is_empty());
-    if let Some(instances) = value("cloudsql-instances") {
-        cloud_sql(instances, faults);
-    }
     if let Some(key) = value("encryption-key") {
         encryption_key(key, faults);
     }
@@ -30,23 +24,6 @@ pub(super) fn check(annotations: &Map, faults: &mut Faults) {
         egress: value("vpc-access-egress"),
     };
     network.check(faults);
-}
-
-fn cloud_sql(instances: &str, faults: &mut Faults) {
-    for instance in instances.split(',').map(str::trim) {
-        let parts: Vec<_> = instance.rsplitn(3, ':').collect();
-        if parts.len() != 3 || parts.iter().any(|part| part.is_empty() || part.contains('/')) {
-            faults.add(
-                FIELD,
-                format!("Cloud SQL instance '{instance}' must be in the format project:location:instance"),
-            );
-        } else if format!("/cloudsql/{instance}/.s.PGSQL.5432").len() > SOCKET_PATH_MAX {
-            faults.add(
-                FIELD,
-                format!("Cloud SQL instance '{instance}': its socket's path is over {SOCKET_PATH_MAX} bytes"),
-            );
-        }
-    }
 }
 
 fn encryption_key(key: &str, faults: &mut Faults) {

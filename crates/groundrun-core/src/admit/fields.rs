@@ -139,8 +139,9 @@ pub const FIELDS: &[FieldRule] = &[
     ),
     rule(
         r#"Job.spec.template.metadata.annotations["run.googleapis.com/cloudsql-instances"]"#,
-        Refused,
-        "Cloud SQL connections are not supported yet: reach the database by its address, and remove the annotation.",
+        Honoured,
+        "`project:region:instance`, between commas: their sockets are in `/cloudsql` of every container, relayed to what the \
+         settings map each to.",
     ),
     rule(
         r#"Job.spec.template.metadata.annotations["run.googleapis.com/container-dependencies"]"#,

@@ -8,6 +8,7 @@ use super::{
     annotations::{Owner, annotations, labels},
     connections, dependencies,
     faults::Faults,
+    instances,
     name::{self, Suffix},
     task,
     unsupported::{self, Body},
@@ -92,7 +93,9 @@ fn job_spec(spec: v1::JobSpec, context: &Context, faults: &mut Faults) -> v1::Jo
     };
     let execution = execution_spec(template.spec.unwrap_or_default(), context, faults);
     connections::check(&metadata.annotations, faults);
-    dependencies::check(&metadata.annotations, &containers(&execution), faults);
+    let containers = containers(&execution);
+    dependencies::check(&metadata.annotations, &containers, faults);
+    instances::check(&metadata.annotations, &containers, faults);
     let template = v1::ExecutionTemplateSpec { metadata: Some(metadata), spec: Some(execution) };
     v1::JobSpec { template: Some(template), ..spec }
 }

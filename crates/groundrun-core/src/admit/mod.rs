@@ -11,6 +11,7 @@ mod dependencies;
 mod faults;
 mod fields;
 mod image;
+mod instances;
 mod job;
 mod limits;
 mod name;

@@ -104,6 +104,7 @@ fn samples_of_job() -> Vec<(String, Value)> {
             path if path.contains("execution-environment") => "gen2",
             path if path.contains("nvidia") => "1",
             path if path.contains("container-dependencies") => "{}",
+            path if path.contains("cloudsql-instances") => "p:r:i",
             _ => "x",
         };
         (rule.path.to_owned(), json!(value))

@@ -5,6 +5,7 @@ mod containers;
 mod defaults;
 mod dependencies;
 mod fields;
+mod instances;
 mod metadata;
 mod networks;
 mod probes;

@@ -30,23 +30,6 @@ fn well_formed(annotations: &[(&str, &str)]) {
 }
 
 #[test]
-fn cloud_sql_instances() {
-    well_formed(&[("cloudsql-instances", "p:r:i,acme.example:app:r:i")]);
-    let text = |name| {
-        format!("Cloud SQL instance '{name}' must be in the format project:location:instance")
-    };
-    for name in ["p:i", "::", "p:r:i/x", ""] {
-        let list = format!("p:r:i,{name}");
-        bad(&[("cloudsql-instances", &list)], &text(name));
-    }
-    let long = format!("p:r:{}", "i".repeat(90));
-    bad(
-        &[("cloudsql-instances", &long)],
-        &format!("Cloud SQL instance '{long}': its socket's path is over 107 bytes"),
-    );
-}
-
-#[test]
 fn encryption_keys() {
     well_formed(&[("encryption-key", "projects/p/locations/l/keyRings/r/cryptoKeys/k")]);
     for key in
