@@ -1,7 +1,7 @@
 //! What the backend is told when it is made.
 
 use std::{
-    collections::BTreeSet,
+    collections::{BTreeMap, BTreeSet},
     num::NonZeroUsize,
     os::unix::ffi::OsStrExt,
     path::{Path, PathBuf},
@@ -14,6 +14,7 @@ use jiff::Timestamp;
 
 use crate::{
     cgroup::Demand,
+    instances::Target,
     network::{Router, TaskServices},
 };
 
@@ -45,6 +46,8 @@ pub struct HostConfig {
     pub router: Option<Arc<Router>>,
     /// Where a container's changes to its files go.
     pub writable_layer: WritableLayer,
+    /// Where Cloud SQL instances (`project:region:instance`) lead.
+    pub instances: BTreeMap<String, Target>,
     /// How much of an attempt's output is kept.
     pub log: LogBounds,
     /// Starts in flight at once, whatever is asked: with two cores, throughput stops growing at 2 to 8, and more only
@@ -67,6 +70,7 @@ impl HostConfig {
             network: Network::Host,
             router: None,
             writable_layer: WritableLayer::Memory,
+            instances: BTreeMap::new(),
             // One entry of Cloud Logging holds 256 KiB; 64 MiB of each attempt are enough to find out what happened.
             log: LogBounds { line_bytes: 256 << 10, total_bytes: 64 << 20 },
             starts_at_once: STARTS_AT_ONCE,

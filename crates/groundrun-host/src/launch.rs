@@ -20,6 +20,7 @@ use groundrun_shim::protocol::{
 use crate::{
     cgroup::AttemptCgroup,
     config::{HostConfig, Mountable, WritableLayer},
+    instances::{self, Unmapped},
     network::SERVICES,
 };
 
@@ -86,6 +87,7 @@ pub(crate) fn launch(
             })
             .collect::<Result<_, _>>()?,
         volumes: volumes(spec, dir)?,
+        instances: instances::of(spec, &config.instances)?,
         id_base: config.id_base,
         files: files(&spec.hostname, attached, host),
         hostname: spec.hostname.clone(),
@@ -105,6 +107,8 @@ pub(crate) fn launch(
 pub(crate) enum LaunchFault {
     #[error(transparent)]
     Process(#[from] ProcessFault),
+    #[error(transparent)]
+    Unmapped(#[from] Unmapped),
     #[error("{0} is not supported here")]
     Unsupported(&'static str),
     #[error("{what} {name:?} that container {container:?} names is not there")]
@@ -172,7 +176,7 @@ fn volumes(spec: &AttemptSpec, dir: &Path) -> Result<Vec<Volume>, LaunchFault> {
         VolumeKind::Secret(_) => Err(LaunchFault::Unsupported("a volume of secrets")),
         VolumeKind::Bucket { .. } => Err(LaunchFault::Unsupported("a volume of a bucket")),
         VolumeKind::Nfs { .. } => Err(LaunchFault::Unsupported("a volume of an NFS server")),
-        VolumeKind::CloudSql(_) => Err(LaunchFault::Unsupported("a Cloud SQL instance")),
+        VolumeKind::CloudSql(_) => Ok(Volume::Sockets),
     };
     spec.volumes.iter().enumerate().map(volume).collect()
 }
@@ -443,6 +447,25 @@ mod tests {
         two.containers[0].mounts = vec![mount("nowhere")];
         let fault = of(&two, |_| {}).expect_err("there is no such volume");
         assert!(fault.to_string().contains("\"nowhere\""), "{fault}");
+    }
+
+    #[test]
+    fn an_instance_leads_where_it_is_mapped() {
+        let mut with = spec();
+        let kind = VolumeKind::CloudSql(vec!["p:r:i".into()]);
+        with.volumes = vec![VolumeSpec { name: "/cloudsql".into(), kind }];
+        let target = instances::Target::Server {
+            kind: instances::Database::Mysql,
+            address: instances::Address::Unix("/s".into()),
+        };
+        let launch = of(&with, |config| {
+            config.instances.insert("p:r:i".into(), target.clone());
+        });
+        let launch = launch.expect("it can be run");
+        assert_eq!(launch.volumes, [Volume::Sockets]);
+        assert_eq!(launch.instances, [protocol::Instance { name: "p:r:i".into(), target }]);
+        let fault = of(&with, |_| {}).expect_err("the settings have changed").to_string();
+        assert!(fault.contains("[cloudsql.\"p:r:i\"]"), "{fault}");
     }
 
     #[test]

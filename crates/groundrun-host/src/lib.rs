@@ -10,6 +10,7 @@ mod capacity;
 pub mod cgroup;
 pub mod check;
 mod config;
+pub mod instances;
 mod launch;
 mod logs;
 pub mod network;

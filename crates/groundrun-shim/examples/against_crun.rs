@@ -128,6 +128,7 @@ impl Ours {
                 termination_message_path: "/dev/termination-log".into(),
             }],
             volumes: vec![],
+            instances: vec![],
             id_base: ID_BASE,
             hostname: "bench".into(),
             network,

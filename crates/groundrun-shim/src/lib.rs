@@ -12,6 +12,7 @@ pub mod dir;
 pub mod enter;
 pub mod log;
 pub mod protocol;
+mod relay;
 mod sandbox;
 mod seccomp;
 mod shim;

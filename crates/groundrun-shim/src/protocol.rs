@@ -10,7 +10,7 @@
 //! says and is told ([`News`], [`Wish`], [`ExitRecord`]) only ever grows by variants at the end. [`Launch`] and all that is in
 //! it may change: spawner and server are of one build.
 
-use std::{os::fd::OwnedFd, path::PathBuf, time::Duration};
+use std::{fmt, os::fd::OwnedFd, path::PathBuf, time::Duration};
 
 use groundrun_core::record;
 use jiff::Timestamp;
@@ -29,6 +29,8 @@ pub struct Launch {
     pub containers: Vec<Container>,
     /// What containers can mount, made by the shim.
     pub volumes: Vec<Volume>,
+    /// Databases whose sockets containers see.
+    pub instances: Vec<Instance>,
     /// First of the 65,536 user and group ids of the host that the containers' 0..65536 are.
     pub id_base: u32,
     /// Host name inside, at most 63 bytes.
@@ -135,6 +137,64 @@ pub enum Volume {
         /// A file with an empty ext4, made by the server, removed by it.
         file: PathBuf,
     },
+    /// The sockets of the launch's [`Instance`]s. At most once.
+    Sockets,
+}
+
+/// A Cloud SQL instance whose socket containers see: relayed from the machine's network as long as the attempt lasts.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Instance {
+    /// `project:region:instance`, without a slash; its socket is named after it.
+    pub name: String,
+    /// Where it leads.
+    pub target: Target,
+}
+
+/// Where connections to an instance lead.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Target {
+    /// To a database.
+    Server {
+        /// Whose socket it is.
+        kind: Database,
+        /// Where it listens.
+        address: Address,
+    },
+    /// To the user's own `cloud-sql-proxy`, this file, which is started for the attempt and makes the sockets.
+    Program(PathBuf),
+}
+
+/// What kinds of databases have sockets on Cloud Run.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Database {
+    /// PostgreSQL: `.s.PGSQL.5432` in a directory named after the instance.
+    Postgres,
+    /// MySQL, MariaDB: a socket named after the instance.
+    Mysql,
+}
+
+/// Where a database listens.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Address {
+    /// A port of the machine's network.
+    Tcp {
+        /// Name or address, asked for anew for each connection.
+        host: String,
+        /// Port.
+        port: u16,
+    },
+    /// A socket in the machine's file system.
+    Unix(PathBuf),
+}
+
+impl fmt::Display for Address {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Tcp { host, port } if host.contains(':') => write!(f, "[{host}]:{port}"),
+            Self::Tcp { host, port } => write!(f, "{host}:{port}"),
+            Self::Unix(path) => path.display().fmt(f),
+        }
+    }
 }
 
 /// A volume in a container's file system.

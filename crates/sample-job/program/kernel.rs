@@ -15,6 +15,7 @@ mod nr {
     pub const CONNECT: usize = 42;
     pub const ACCEPT4: usize = 288;
     pub const SENDTO: usize = 44;
+    pub const SHUTDOWN: usize = 48;
     pub const BIND: usize = 49;
     pub const LISTEN: usize = 50;
     pub const CLONE: usize = 56;
@@ -43,6 +44,7 @@ mod nr {
     pub const CONNECT: usize = 203;
     pub const ACCEPT4: usize = 242;
     pub const SENDTO: usize = 206;
+    pub const SHUTDOWN: usize = 210;
     pub const BIND: usize = 200;
     pub const LISTEN: usize = 201;
     pub const CLONE: usize = 220;
@@ -195,6 +197,31 @@ fn connected(fd: isize, address: [u8; 4], port: u16) -> isize {
     let to = socket_address(address, port);
     let done = call(nr::CONNECT, [fd as usize, to.as_ptr() as usize, to.len(), 0, 0, 0]);
     if done < 0 { done } else { fd }
+}
+
+/// A connection to a socket in the file system.
+pub fn connect_unix(path: &[u8]) -> isize {
+    const UNIX: usize = 1;
+    const STREAM_CLOEXEC: usize = 1 | 0o2_000_000;
+    const PATH_BYTES: usize = 108;
+    const ENAMETOOLONG: isize = -36;
+    let mut to = [0u8; 2 + PATH_BYTES];
+    to[0] = UNIX as u8;
+    if path.len() >= PATH_BYTES {
+        return ENAMETOOLONG;
+    }
+    to[2..2 + path.len()].copy_from_slice(path);
+    let fd = call(nr::SOCKET, [UNIX, STREAM_CLOEXEC, 0, 0, 0, 0]);
+    if fd < 0 {
+        return fd;
+    }
+    let done = call(nr::CONNECT, [fd as usize, to.as_ptr() as usize, to.len(), 0, 0, 0]);
+    if done < 0 { done } else { fd }
+}
+
+/// Says that nothing more is written.
+pub fn shut_down_writing(fd: usize) {
+    call(nr::SHUTDOWN, [fd, 1, 0, 0, 0, 0]);
 }
 
 /// Listens on a port of 127.0.0.1.

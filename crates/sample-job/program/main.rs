@@ -48,6 +48,9 @@ fn run(world: &World) -> u8 {
             world.argument(5),
         ),
         Some(b"fetch") => verbs::fetch(number(2) as u16),
+        Some(b"ask") => {
+            verbs::ask(world.argument(2).unwrap_or_default(), world.argument(3).unwrap_or_default())
+        }
         Some(b"host") => verbs::host(number(2) as u16, number(3)),
         Some(b"tell") => verbs::tell(world, number(2)),
         Some(_) => {

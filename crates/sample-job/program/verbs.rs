@@ -77,6 +77,21 @@ pub fn fetch(port: u16) -> u8 {
     if told_bytes < 0 { told(told_bytes) } else { 0 }
 }
 
+/// Says all of `text` to a socket, and prints what comes.
+pub fn ask(path: &[u8], text: &[u8]) -> u8 {
+    let connection = kernel::connect_unix(path);
+    if connection < 0 {
+        return told(connection);
+    }
+    kernel::write(connection as usize, text);
+    kernel::shut_down_writing(connection as usize);
+    let heard = print_all(connection as usize);
+    if heard == 0 {
+        Out::stdout().text(b"closed\n");
+    }
+    if heard < 0 { told(heard) } else { 0 }
+}
+
 /// Prints what comes, and gives its length or a negative number.
 fn fetch_from(address: [u8; 4], port: u16) -> isize {
     let connection = kernel::connect(address, port);
@@ -84,16 +99,21 @@ fn fetch_from(address: [u8; 4], port: u16) -> isize {
         return connection;
     }
     kernel::write(connection as usize, b"?");
+    print_all(connection as usize)
+}
+
+/// Prints what comes to the end and closes it.
+fn print_all(connection: usize) -> isize {
     let mut bytes = [0; 1024];
     let mut sum = 0;
     loop {
-        match kernel::read(connection as usize, &mut bytes) {
+        match kernel::read(connection, &mut bytes) {
             length @ 1.. => {
                 Out::stdout().text(&bytes[..length as usize]);
                 sum += length;
             }
             ended => {
-                kernel::close(connection as usize);
+                kernel::close(connection);
                 return if ended < 0 { ended } else { sum };
             }
         }

@@ -18,6 +18,7 @@
 //! | `hold-exit` | sleeps; a child of it asks to trace it, so that its end would wait for the child; that says `held` or `errno N` |
 //! | `serve PORT TEXT [SECS [FILE]]` | after so many seconds makes the file, listens on 127.0.0.1 and says `listening`; answers every connection with the text; ends with 0 at SIGTERM |
 //! | `fetch PORT` | connects to 127.0.0.1 and prints what comes, or `errno N` |
+//! | `ask PATH TEXT` | says the text to the socket PATH and that this is all, prints what comes, or `errno N`; says `closed` when nothing does |
 //! | `host PORT TIMES` | finds `host.docker.internal` by 169.254.169.254, connects there and prints what comes, so many times; what hangs up without a word is asked again |
 //! | `tell PORT` | sends `execution task attempt` as a datagram to 127.0.0.1, a witness that no log can make up |
 

@@ -81,6 +81,18 @@ impl Writer {
         self.flush();
     }
 
+    /// Takes a line of the shim's own.
+    pub(crate) fn note(&mut self, at: UnixNanos, text: &str) {
+        let frame_bytes = (HEADER_BYTES + text.len()) as u64;
+        if self.is_full() || self.lacks_room_for(frame_bytes) {
+            self.dropped += text.len() as u64 + 1;
+            return;
+        }
+        self.gather(source_byte(Source::Note, 0), at, &[text.as_bytes()]);
+        self.gathered_text += text.len() as u64 + 1;
+        self.flush();
+    }
+
     /// The stream is at its end: its last line may lack a newline.
     pub(crate) fn close(&mut self, stream: Stream) {
         if self.pending(stream).since.is_some() {
@@ -138,11 +150,7 @@ impl Writer {
         };
         let line_bytes = (text.len() + 1) as u64;
         let frame_bytes = (HEADER_BYTES + text.len() + note.len()) as u64;
-        // Once full it stays full: a short line after a dropped long one would look as if nothing were missing.
-        let is_full = self.dropped > 0 && self.fault.is_none();
-        if is_full
-            || self.length + self.gathered.len() as u64 + frame_bytes > self.bounds.total_bytes
-        {
+        if self.is_full() || self.lacks_room_for(frame_bytes) {
             self.dropped += line_bytes + cut;
         } else {
             let source = source_byte(stream.source, stream.container);
@@ -158,6 +166,15 @@ impl Writer {
         if self.gathered.len() >= GATHERED_BYTES {
             self.flush();
         }
+    }
+
+    /// Once full it stays full: a short line after a dropped long one would look as if nothing were missing.
+    fn is_full(&self) -> bool {
+        self.dropped > 0 && self.fault.is_none()
+    }
+
+    fn lacks_room_for(&self, frame_bytes: u64) -> bool {
+        self.length + self.gathered.len() as u64 + frame_bytes > self.bounds.total_bytes
     }
 
     fn gather(&mut self, source: u8, at: UnixNanos, text: &[&[u8]]) {

@@ -60,7 +60,7 @@ fn is_want_of_resources(err: &io::Error) -> bool {
 }
 
 /// The kernel's words without the library's number, in lower case.
-fn words(err: &io::Error) -> String {
+pub(crate) fn words(err: &io::Error) -> String {
     let text = err.to_string();
     let text = text.split(" (os error").next().unwrap_or_default();
     let mut letters = text.chars();

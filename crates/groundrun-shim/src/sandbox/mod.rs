@@ -16,9 +16,11 @@ mod start;
 mod user;
 mod volumes;
 
-pub(crate) use failure::{Failure, Step};
+pub(crate) use failure::{Failure, Step, words};
 pub(crate) use inside::{Owner, read as read_inside};
-pub(crate) use root::{Layers, ReadyLayer, layer_mount, open_ready, takes_ready_layers};
+pub(crate) use root::{
+    Layers, ReadyLayer, file_system, layer_mount, open_ready, takes_ready_layers,
+};
 pub(crate) use start::{OomScore, Output, Running, Tools, start};
 
 use start::Plan;

@@ -37,13 +37,18 @@ const ATTRIBUTES: MountAttrFlags =
 /// Everybody's, as in Kubernetes: containers may run as different users.
 const MODE: u32 = 0o777;
 
-/// Makes the volumes, in this process's own mount namespace.
-pub(super) fn make(volumes: &[Volume], attempt_dir: &Path, owner: Owner) -> Result<(), Failure> {
+/// Makes the volumes, in this process's own mount namespace. `sockets` are those of Cloud SQL instances.
+pub(super) fn make(
+    volumes: &[Volume],
+    attempt_dir: &Path,
+    owner: Owner,
+    mut sockets: Option<OwnedFd>,
+) -> Result<(), Failure> {
     let step = "make the volumes";
     sys::process::new_mount_namespace().ours(step)?;
     mount_change("/", MountPropagationFlags::REC | MountPropagationFlags::PRIVATE)
         .ours("make mounts private")?;
-    let made = volumes.iter().map(|volume| make_one(volume, owner));
+    let made = volumes.iter().map(|volume| make_one(volume, owner, &mut sockets));
     // All of them before the place is covered: those on disk are there.
     let made = made.collect::<Result<Vec<_>, _>>()?;
     let places =
@@ -64,7 +69,11 @@ pub(super) fn make(volumes: &[Volume], attempt_dir: &Path, owner: Owner) -> Resu
     Ok(())
 }
 
-fn make_one(volume: &Volume, owner: Owner) -> Result<OwnedFd, Failure> {
+fn make_one(
+    volume: &Volume,
+    owner: Owner,
+    sockets: &mut Option<OwnedFd>,
+) -> Result<OwnedFd, Failure> {
     match volume {
         Volume::Memory { max_bytes } => {
             let (uid, gid) = (owner.uid.to_string(), owner.gid.to_string());
@@ -81,6 +90,9 @@ fn make_one(volume: &Volume, owner: Owner) -> Result<OwnedFd, Failure> {
             let tree = clone(directory).ours(&step)?;
             sys::mount::set_attributes(tree.as_fd(), ATTRIBUTES).ours(&step)?;
             Ok(tree)
+        }
+        Volume::Sockets => {
+            sockets.take().ok_or_else(|| Failure::ours("the sockets of databases are a volume once"))
         }
         Volume::Image { file } => make_of_image(file, owner).ours(
             "make a volume on disk with a size limit (it takes root, loop devices and ext4; without them give no limit, or \

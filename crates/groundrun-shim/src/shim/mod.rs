@@ -1,8 +1,8 @@
 //! The shim: one process per attempt, from before its containers to after them.
 //!
 //! ```text
-//!  begin ──▶ network, cgroups ──▶ shared ──▶ monitor (sandbox of each) ──▶ record ──▶ news ──▶ clean up ──▶ exit
-//!    │          └──────────┴── failed ─────────────────────────────▲
+//!  begin ──▶ relay, network, cgroups ──▶ shared ──▶ monitor (sandbox of each) ──▶ record ──▶ news ──▶ clean up ──▶ exit
+//!    │            └──────────────┴── failed ─────────────────────────────▲
 //!    └─ begun before: AlreadyBegun, exit
 //! ```
 //! It needs nothing of the server once it has its launch. With it each container's init is killed (PDEATHSIG), and a pid
@@ -29,6 +29,7 @@ use crate::{
     clock::now,
     log,
     protocol::{Cause, End, Exit, ExitRecord, Given, Launch, News},
+    relay::Relay,
     sandbox::{self, Failure, Layers, Tools},
     sys,
 };
@@ -73,9 +74,19 @@ fn live(
     attempt: &Attempt,
     peers: &mut Peers,
 ) {
-    let network = network::enter(launch.network, namespace, tools.ids);
-    let (record, cgroups) = match network.and_then(|()| make_cgroups(&launch)) {
-        Ok(cgroups) => (attend(&mut launch, tools, attempt, &cgroups, peers), cgroups),
+    // In the machine's network, which this process leaves next.
+    let relay = match launch.instances.is_empty() {
+        true => Ok(None),
+        false => Relay::start(&launch).map(Some),
+    };
+    let entered = relay.and_then(|relay| {
+        network::enter(launch.network, namespace, tools.ids)?;
+        Ok((relay, make_cgroups(&launch)?))
+    });
+    let (record, cgroups) = match entered {
+        Ok((relay, cgroups)) => {
+            (attend(&mut launch, tools, attempt, &cgroups, relay, peers), cgroups)
+        }
         Err(failure) => (failed(failure), Vec::new()),
     };
     // The record first: whoever hears the news may look for it at once.
@@ -111,14 +122,15 @@ fn attend(
     tools: &Tools<'_>,
     attempt: &Attempt,
     cgroups: &[Cgroups],
+    mut relay: Option<Relay>,
     peers: &mut Peers,
 ) -> ExitRecord {
     if sandbox::shared::is_needed(launch)
-        && let Err(failure) = sandbox::shared::prepare(launch)
+        && let Err(failure) = sandbox::shared::prepare(launch, relay.as_mut())
     {
         return failed(failure);
     }
-    let mut monitor = match Monitor::new(launch, tools, cgroups) {
+    let mut monitor = match Monitor::new(launch, tools, cgroups, relay) {
         Ok(monitor) => monitor,
         Err(failure) => return failed(failure),
     };

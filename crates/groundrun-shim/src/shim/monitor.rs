@@ -25,6 +25,7 @@ use crate::{
     clock::now,
     log::{Source, Stream, Writer},
     protocol::{Container, Exit, Launch, News, TERMINATION_MESSAGE_BYTES_MAX, UnixNanos, Wish},
+    relay::{Relay, Standing},
     sandbox::{self, Failure, Output, Running, Step, Tools},
     sys,
 };
@@ -39,6 +40,8 @@ pub(super) struct Monitor<'shim> {
     programs: Vec<Program>,
     log: Writer,
     started: Option<UnixNanos>,
+    /// To databases, if the attempt has any. Ends with this.
+    relay: Option<Relay>,
 }
 
 /// What the monitor holds of one container.
@@ -65,6 +68,7 @@ enum Awaited {
     Answer(usize),
     Knock,
     Wish,
+    Word,
 }
 
 /// One read of output. A pipe holds 64 KiB; a shim should hold little.
@@ -79,6 +83,7 @@ impl<'shim> Monitor<'shim> {
         launch: &'shim mut Launch,
         tools: &'shim Tools<'shim>,
         cgroups: &'shim [Cgroups],
+        relay: Option<Relay>,
     ) -> Result<Self, Failure> {
         let containers = launch.containers.iter();
         let containers = containers
@@ -87,7 +92,7 @@ impl<'shim> Monitor<'shim> {
             .map_err(|_| Failure::ours("the containers wait for each other"))?;
         let log = Writer::new(launch.attempt_dir.join(crate::dir::LOG), launch.log);
         let programs = launch.containers.iter().map(|_| Program::default()).collect();
-        Ok(Self { launch, tools, cgroups, ensemble, programs, log, started: None })
+        Ok(Self { launch, tools, cgroups, ensemble, programs, log, started: None, relay })
     }
 
     /// When the first program began.
@@ -107,7 +112,9 @@ impl<'shim> Monitor<'shim> {
     /// Watches until nothing runs any more and all output is in the log.
     pub(super) fn watch(&mut self, attempt: &Attempt, peers: &mut Peers) -> Verdict {
         loop {
-            while let Some(order) = self.ensemble.next_order() {
+            while !self.prepares()
+                && let Some(order) = self.ensemble.next_order()
+            {
                 self.obey(order, peers);
             }
             if let Some(verdict) = self.ensemble.verdict() {
@@ -118,6 +125,12 @@ impl<'shim> Monitor<'shim> {
             self.take(&ready, attempt, peers);
             self.ensemble.look(Instant::now());
         }
+    }
+
+    /// Whether no container may start yet.
+    fn prepares(&self) -> bool {
+        let relay = self.relay.as_ref();
+        relay.is_some_and(|relay| *relay.standing() == Standing::Preparing)
     }
 
     fn obey(&mut self, order: Order, peers: &mut Peers) {
@@ -154,6 +167,9 @@ impl<'shim> Monitor<'shim> {
     }
 
     fn begin_program(&self, index: usize) -> Result<Program, Failure> {
+        if let Some(Standing::Failed(failure)) = self.relay.as_ref().map(Relay::standing) {
+            return Err(failure.clone());
+        }
         let (stdout, program_stdout) = pipe().ours("make a pipe")?;
         let (stderr, program_stderr) = pipe().ours("make a pipe")?;
         let output = Output { stdout: program_stdout, stderr: program_stderr };
@@ -195,6 +211,8 @@ impl<'shim> Monitor<'shim> {
                 awaited.push((Awaited::Answer(index), question.socket(), question.events()));
             }
         }
+        let words = self.relay.as_ref().and_then(Relay::words);
+        awaited.extend(words.map(|words| (Awaited::Word, words, PollFlags::IN)));
         awaited.extend(sockets.iter().map(|socket| (Awaited::Wish, *socket, PollFlags::IN)));
         let timeout =
             self.ensemble.wake_at().map(|at| at.saturating_duration_since(Instant::now()));
@@ -204,6 +222,9 @@ impl<'shim> Monitor<'shim> {
     /// In this order: what a program has written is read before its end is seen.
     fn take(&mut self, ready: &[Awaited], attempt: &Attempt, peers: &mut Peers) {
         self.read_output(ready);
+        if ready.contains(&Awaited::Word) {
+            self.hear_relay();
+        }
         if ready.contains(&Awaited::Knock) {
             peers.accept(attempt.listener());
         }
@@ -219,9 +240,14 @@ impl<'shim> Monitor<'shim> {
                     let exit = self.programs[*index].reap();
                     self.ensemble.exited(*index, exit, Instant::now());
                 }
-                Awaited::Output(_) | Awaited::Knock | Awaited::Wish => {}
+                Awaited::Output(_) | Awaited::Knock | Awaited::Wish | Awaited::Word => {}
             }
         }
+    }
+
+    fn hear_relay(&mut self) {
+        let notes = self.relay.as_mut().map(Relay::hear).unwrap_or_default();
+        notes.iter().for_each(|note| self.log.note(now(), note));
     }
 
     fn hear_answer(&mut self, index: usize) {
@@ -246,6 +272,7 @@ impl<'shim> Monitor<'shim> {
 
     /// Reads what is left in the pipes, at most for [`DRAIN`].
     fn drain(&mut self) {
+        self.hear_relay();
         let until = Instant::now() + DRAIN;
         loop {
             let programs = self.programs.iter().enumerate();

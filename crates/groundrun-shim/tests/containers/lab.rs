@@ -124,6 +124,7 @@ impl Lab {
             attempt_dir,
             containers: containers.iter().map(container).collect(),
             volumes: vec![],
+            instances: vec![],
             id_base: id_base(),
             hostname: "job-abcde".into(),
             network: Network::None,

@@ -11,6 +11,7 @@ mod leftovers;
 mod logs;
 mod once;
 mod probes;
+mod relay;
 mod several;
 mod starts;
 mod user;
@@ -43,6 +44,7 @@ fn main() -> ExitCode {
         several::TESTS,
         probes::TESTS,
         volumes::TESTS,
+        relay::TESTS,
     ];
     let mut tests = tests.concat();
     if user::is_one() {
