@@ -4,15 +4,19 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet},
+    ffi::OsString,
     net::SocketAddr,
     num::NonZeroU16,
     path::{Path, PathBuf},
 };
 
-use groundrun_host::{cgroup::Limiting, network::HOST_PORTS_MAX};
+use groundrun_host::{cgroup::Limiting, instances::Target, network::HOST_PORTS_MAX};
 use serde::Deserialize;
 
-use crate::cli::{Adc, GroundArgs, Network, ServeArgs, WritableLayer, exit::Stop};
+use crate::{
+    cli::{Adc, GroundArgs, Network, ServeArgs, WritableLayer, exit::Stop},
+    cloudsql,
+};
 
 /// A share of CPU is an upper bound only, and most jobs wait for something most of the time.
 const CPU_OVERCOMMIT: NonZeroU16 = NonZeroU16::new(4).expect("4 is not zero");
@@ -51,6 +55,8 @@ pub(crate) struct File {
     public_names: Vec<String>,
     #[serde(default)]
     images: ImagesFile,
+    #[serde(default)]
+    cloudsql: BTreeMap<String, cloudsql::Mapping>,
 }
 
 /// `[images]`.
@@ -97,6 +103,8 @@ pub(crate) struct Ground {
     pub(crate) memory_share: u16,
     pub(crate) cpu_overcommit: NonZeroU16,
     pub(crate) images: ImagesFile,
+    /// Where Cloud SQL instances lead.
+    pub(crate) cloudsql: BTreeMap<String, Target>,
 }
 
 /// What the surroundings say that a pure resolution needs.
@@ -104,6 +112,16 @@ pub(crate) struct Ground {
 pub(crate) struct Surroundings {
     pub(crate) root: bool,
     pub(crate) home: Option<PathBuf>,
+    pub(crate) path: Option<OsString>,
+}
+
+impl Surroundings {
+    /// The program of this name.
+    fn on_path(&self, name: &str) -> Option<PathBuf> {
+        let directories = std::env::split_paths(self.path.as_ref()?);
+        let programs = directories.filter(|directory| directory.is_absolute());
+        programs.map(|directory| directory.join(name)).find(|file| file.is_file())
+    }
 }
 
 impl Config {
@@ -183,6 +201,10 @@ impl Ground {
             memory_share: args.memory_share.or(file.memory_share).unwrap_or(80),
             cpu_overcommit: args.cpu_overcommit.or(file.cpu_overcommit).unwrap_or(CPU_OVERCOMMIT),
             images: file.images.clone(),
+            cloudsql: cloudsql::targets(&file.cloudsql, &args.cloudsql, |name| {
+                surroundings.on_path(name)
+            })
+            .map_err(Stop::bad_input)?,
         })
     }
 }
@@ -249,7 +271,7 @@ mod tests {
 
     #[test]
     fn a_flag_wins_over_the_file_and_the_file_over_the_default() {
-        let root = Surroundings { root: true, home: None };
+        let root = Surroundings { root: true, ..Surroundings::default() };
         let from_file = file("project = \"from-file\"\nregion = \"europe-west1\"\n");
         let args = GroundArgs { project: Some("from-flag".into()), ..GroundArgs::default() };
         let ground = Ground::resolve(&args, &from_file, &root).expect("resolves");
@@ -261,7 +283,7 @@ mod tests {
 
     #[test]
     fn ports_of_the_machine_are_named_where_tasks_may_reach_it() {
-        let root = Surroundings { root: true, home: None };
+        let root = Surroundings { root: true, ..Surroundings::default() };
         let resolve = |text: &str| {
             Ground::resolve(&GroundArgs::default(), &file(text), &root)
                 .map(|ground| ground.host_ports.into_iter().collect::<Vec<_>>())
@@ -296,7 +318,7 @@ mod tests {
     #[test]
     fn the_data_directory_follows_the_user() {
         let args = GroundArgs::default();
-        let user = Surroundings { root: false, home: Some("/home/ada".into()) };
+        let user = Surroundings { home: Some("/home/ada".into()), ..Surroundings::default() };
         let ground = Ground::resolve(&args, &File::default(), &user).expect("resolves");
         assert_eq!(ground.data_dir, Path::new("/home/ada/.local/share/groundrun"));
         assert!(Ground::resolve(&args, &File::default(), &Surroundings::default()).is_err());

@@ -133,6 +133,7 @@ impl Running {
             cli::WritableLayer::Memory => groundrun_host::WritableLayer::Memory,
             cli::WritableLayer::Disk => groundrun_host::WritableLayer::Disk,
         };
+        host.instances = ground.cloudsql.clone();
         host.demand = prepare::demand(ground);
         let backend = HostBackend::new(host, mounts, rights.spawner.clone(), Arc::clone(&inbox))
             .map_err(|e| cannot_prepare(&e))?;
@@ -156,8 +157,9 @@ impl Running {
             resync: RESYNC,
         };
         let images = Arc::new(images);
+        let provided = Provided { instances: ground.cloudsql.clone() };
         let asked: Arc<dyn Images> = Arc::new(
-            Checked::start(Arc::new(Provided), images.clone(), Arc::clone(&inbox))
+            Checked::start(Arc::new(provided), images.clone(), Arc::clone(&inbox))
                 .map_err(|e| failed("start the checks of jobs", &e))?,
         );
         let engine = Engine::start(engine, (*store).clone(), mailbox, Arc::new(backend), asked)

@@ -15,6 +15,7 @@ use crate::{
 
 mod cli;
 mod client;
+mod cloudsql;
 mod config;
 mod document;
 mod follow;

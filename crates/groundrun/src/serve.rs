@@ -83,7 +83,7 @@ mod tests {
 
     #[test]
     fn the_next_step_names_what_is_not_the_default() {
-        let root = Surroundings { root: true, home: None };
+        let root = Surroundings { root: true, ..Surroundings::default() };
         let mut args = ServeArgs::default();
         let said = |args: &ServeArgs| {
             next_steps("http://127.0.0.1:9", &Config::load(args, &root).expect("loads"))

@@ -59,5 +59,6 @@ pub(crate) fn surroundings() -> Surroundings {
     Surroundings {
         root: rustix::process::geteuid().is_root(),
         home: std::env::var_os("HOME").filter(|home| !home.is_empty()).map(PathBuf::from),
+        path: std::env::var_os("PATH"),
     }
 }

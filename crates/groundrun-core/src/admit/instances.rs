@@ -54,8 +54,9 @@ pub(super) fn check(
     }
 }
 
-/// `project:location:instance`; a project of a domain is `example.com:project`.
-fn is_instance(text: &str) -> bool {
+/// Whether it names a Cloud SQL instance: `project:location:instance`; a project of a domain is `example.com:project`.
+#[must_use]
+pub fn is_instance(text: &str) -> bool {
     let word = |part: &str, also: &[char]| {
         let allowed = |c: char| c.is_ascii_alphanumeric() || c == '-' || also.contains(&c);
         !part.is_empty() && part.chars().all(allowed)

@@ -25,6 +25,7 @@ mod volume;
 
 pub(crate) use dependencies::{Dependencies, dependencies, has_cycle};
 pub use fields::{FIELDS, FieldRule, Standing};
+pub use instances::is_instance as is_cloud_sql_instance;
 pub use job::{AdmittedJob, job};
 pub(crate) use limits::{container_limits, task_limits};
 pub use name::{Suffix, execution_name};

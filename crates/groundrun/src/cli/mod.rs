@@ -144,6 +144,16 @@ pub(crate) struct GroundArgs {
     #[arg(long, env = "GROUNDRUN_WRITABLE_LAYER", value_enum)]
     pub(crate) writable_layer: Option<WritableLayer>,
 
+    /// What a Cloud SQL instance is for tasks that name it: `p:r:i=postgres://HOST:PORT`, `p:r:i=mysql://HOST:PORT`,
+    /// `p:r:i=unix:/PATH`, or `p:r:i=cloud-sql-proxy` for your own program. May be repeated.
+    #[arg(
+        long = "cloudsql",
+        env = "GROUNDRUN_CLOUDSQL",
+        value_delimiter = ';',
+        value_name = "INSTANCE=TARGET"
+    )]
+    pub(crate) cloudsql: Vec<crate::cloudsql::Flag>,
+
     /// Start also where limits of CPU, memory and processes cannot hold, and let tasks have what they take.
     #[arg(long, env = "GROUNDRUN_NO_LIMITS", num_args = 0..=1, default_missing_value = "true", require_equals = true, value_name = "BOOL")]
     pub(crate) no_limits: Option<bool>,

@@ -1,6 +1,9 @@
 //! Whether a job could run: what it needs besides images is looked up on this machine, then its images are asked for.
 
+mod cloudsql;
+
 use std::{
+    collections::BTreeMap,
     io,
     sync::{
         Arc,
@@ -13,16 +16,20 @@ use groundrun_core::{
     needs::Needs,
     port::{CheckFault, ImageRequest, Images, Inbox, NeedFault, News, Provisions},
 };
+use groundrun_host::instances::Target;
 
 /// Checks that wait: a job each, and a project has at most 1,000 in a region. What is dropped is asked again.
 const QUEUE_MAX: usize = 1024;
 
 /// What this server's settings and its data directory provide.
-pub(crate) struct Provided;
+pub(crate) struct Provided {
+    /// Where Cloud SQL instances lead.
+    pub(crate) instances: BTreeMap<String, Target>,
+}
 
 impl Provisions for Provided {
-    fn check(&self, _needs: &Needs) -> Result<(), NeedFault> {
-        Ok(())
+    fn check(&self, needs: &Needs) -> Result<(), NeedFault> {
+        cloudsql::check(&needs.instances, &self.instances)
     }
 }
 
