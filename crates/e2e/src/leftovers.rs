@@ -49,6 +49,16 @@ pub fn clear(data_dir: &Path) {
     assert!(cleared.is_ok() || thread::panicking(), "its network is left over: {cleared:?}");
 }
 
+/// Whether a process of a task of that server's lives.
+pub fn runs_a_task(data_dir: &Path) -> bool {
+    let parents = cgroups_of(data_dir);
+    let mut attempts =
+        parents.iter().flat_map(|dir| fs::read_dir(dir).into_iter().flatten().flatten());
+    attempts.any(|attempt| {
+        fs::read_to_string(attempt.path().join("cgroup.procs")).is_ok_and(|pids| !pids.is_empty())
+    })
+}
+
 /// Lines of this process's mount table that name something below the directory.
 fn mounts_below(dir: &Path) -> Vec<String> {
     let dir = dir.display().to_string();

@@ -1,8 +1,11 @@
 //! The binary as its user meets it: `run`, `serve`, the client verbs, settings and exit codes.
 
-use std::{fs, process::Command};
+use std::{
+    fs,
+    process::{Command, Stdio},
+};
 
-use e2e::{Lab, Options, clients, lab::PROJECT, wait};
+use e2e::{Lab, Options, clients, lab::PROJECT, leftovers, wait};
 use serde_json::{Value, json};
 
 fn job(name: &str, args: &[&str]) -> Value {
@@ -31,6 +34,34 @@ fn the_example_runs_to_its_end_with_one_retry() {
     assert!(said.out.contains("5.0 | "), "a line of the first attempt of task 5: {}", said.out);
     assert!(said.out.contains("5.1 | "), "a line of its retry: {}", said.out);
     assert!(said.err.contains("8/8"), "progress: {}", said.err);
+}
+
+#[test]
+fn a_run_that_was_killed_is_cleared_up_after_by_the_next() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let file = write(dir.path(), &job("waits", &["sleep", "300"]));
+    let run = |file: &str| {
+        let mut command = groundrun();
+        command.args(["run", file]).env("TMPDIR", dir.path());
+        command
+    };
+    let mut child =
+        run(&file).stdout(Stdio::null()).stderr(Stdio::null()).spawn().expect("it runs");
+    let data = wait::until("its task runs", || {
+        let mut made = fs::read_dir(dir.path()).expect("it is there").flatten();
+        let data = made.find(|e| e.file_name().to_string_lossy().starts_with("groundrun-run-"))?;
+        leftovers::runs_a_task(&data.path()).then(|| data.path())
+    });
+    child.kill().expect("it is ours");
+    child.wait().expect("it is ours");
+    assert!(leftovers::runs_a_task(&data), "the kill of a run ends none of its tasks");
+    let file = write(dir.path(), &job("done", &["exit", "0"]));
+    let said = clients::run(&mut run(&file)).well();
+    assert!(said.err.contains("clearing up after a run that was killed"), "{}", said.err);
+    assert!(!data.exists());
+    leftovers::assert_none_of(&data);
+    let said = clients::run(&mut run(&file)).well();
+    assert!(!said.err.contains("clearing up"), "{}", said.err);
 }
 
 #[test]

@@ -3,6 +3,7 @@
 //! It starts, adopts, stops and forgets attempts and says what became of them. It decides no retries, records nothing in a
 //! journal, and is not needed by what already runs: each attempt has a shim of its own that outlives the server.
 
+mod abandoned;
 mod attempts;
 mod backend;
 mod book;
@@ -22,6 +23,7 @@ mod volumes;
 mod watch;
 mod work;
 
+pub use abandoned::{ClearError, clear_abandoned};
 pub use backend::{HostBackend, OpenError};
 pub use capacity::{Share, capacity};
 pub use config::{

@@ -25,6 +25,7 @@ mod prepare;
 mod progress;
 mod provisions;
 mod rights;
+mod scratch;
 mod serve;
 mod services;
 mod show;

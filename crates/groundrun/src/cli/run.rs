@@ -27,6 +27,7 @@ use crate::{
     follow::Follow,
     ground::{Front, Running},
     rights::Rights,
+    scratch,
     show::Show,
     world,
 };
@@ -81,12 +82,15 @@ impl RunArgs {
 pub(crate) fn main(args: RunArgs, mut ground: Ground, rights: Rights) -> Result<Exit, Stop> {
     let document = edited(document::read(&args.file)?, &args)?;
     let overrides = args.overrides.overrides()?;
-    let scratch = match args.ground.data_dir {
+    let directory = match args.ground.data_dir {
         Some(_) => None,
-        None => Some(scratch()?),
+        None => {
+            scratch::clear();
+            Some(scratch::make()?)
+        }
     };
-    if let Some(scratch) = &scratch {
-        ground.data_dir = scratch.path().to_owned();
+    if let Some(directory) = &directory {
+        ground.data_dir = directory.path().to_owned();
     }
     let token = world::secret();
     let runtime = crate::runtime()?;
@@ -104,14 +108,6 @@ pub(crate) fn main(args: RunArgs, mut ground: Ground, rights: Rights) -> Result<
         running.stop().await;
         outcome
     })
-}
-
-/// A directory that is gone with its value.
-fn scratch() -> Result<tempfile::TempDir, Stop> {
-    tempfile::Builder::new()
-        .prefix("groundrun-run-")
-        .tempdir()
-        .map_err(|e| Stop::cannot_run_here(vec![format!("make a temporary directory: {e}")]))
 }
 
 /// `--parallelism` and `--max-retries` are no overrides of an execution: they change the document.
