@@ -42,6 +42,7 @@ const PROGRAMS: &[Program] = &[
     Program { name: "mkfs.ext4", package: "e2fsprogs", why: "and its file system" },
     Program { name: "strip", package: "binutils", why: "makes what is put in there small" },
     Program { name: "newuidmap", package: "uidmap", why: "gives ordinary users their ids" },
+    Program { name: "ip", package: "iproute2", why: "makes networks for the tests" },
     Program { name: "git", package: "git", why: "tidy asks it for the project's files" },
 ];
 

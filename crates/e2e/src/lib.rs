@@ -9,6 +9,7 @@ pub mod lab;
 pub mod leftovers;
 pub mod proxy;
 pub mod registry;
+pub mod town;
 pub mod wait;
 
 pub use lab::{Lab, Options};

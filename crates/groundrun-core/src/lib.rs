@@ -4,6 +4,7 @@
 
 pub mod admit;
 pub mod allot;
+mod connection;
 mod containers;
 pub mod context;
 pub mod id;

@@ -3,7 +3,7 @@
 
 use std::{collections::BTreeMap, fmt};
 
-use crate::{instances, record::Job, secrets};
+use crate::{connection, instances, record::Job, secrets};
 
 /// A version of a secret, as a spec names it.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -36,10 +36,29 @@ pub struct SecretNeed {
 /// A network besides the default one that a task is in.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Connection {
-    /// As the job names it: a connector, or the network or subnetwork of an interface; short or in full.
-    pub network: String,
+    /// As the job names it: a connector, or the subnetwork and the network of an interface; each short or in full. At least
+    /// one, the one that says most first.
+    pub names: Vec<String>,
     /// What goes through it.
     pub egress: Egress,
+}
+
+impl Connection {
+    /// What of `mapped` is meant by it, and by which name: its names in full and then their last parts, in their order.
+    #[must_use]
+    pub fn among<'a, T>(&self, mapped: &'a BTreeMap<String, T>) -> Option<(&'a str, &'a T)> {
+        let last = |name: &'_ String| name.rsplit('/').next().map(str::to_owned);
+        let candidates = self.names.iter().flat_map(|name| [Some(name.clone()), last(name)]);
+        let mut found = candidates.flatten().filter_map(|name| mapped.get_key_value(&name));
+        found.next().map(|(name, mapped)| (name.as_str(), mapped))
+    }
+
+    /// As people call it: the last part of its first name.
+    #[must_use]
+    pub fn short_name(&self) -> &str {
+        let first = self.names.first().map(String::as_str).unwrap_or_default();
+        first.rsplit('/').next().unwrap_or(first)
+    }
 }
 
 /// What goes through a connection (fact: semantics 11, `vpc-access-egress`).
@@ -96,7 +115,37 @@ impl Needs {
             service_account: task.service_account_name.clone().unwrap_or_default(),
             secrets: secrets::needs(&job.scope.project, annotations, task),
             instances: instances::named(annotations),
+            connection: connection::connection(annotations),
             ..Self::default()
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_connection_is_found_by_its_names_in_full_or_their_last_parts() {
+        let mapped = |names: &[&str]| -> BTreeMap<String, ()> {
+            names.iter().map(|&name| (name.to_owned(), ())).collect()
+        };
+        let of = |names: &[&str]| Connection {
+            names: names.iter().map(|&name| name.to_owned()).collect(),
+            egress: Egress::default(),
+        };
+        let full = "projects/p/locations/l/connectors/conn";
+        let connector = of(&[full]);
+        assert_eq!(connector.short_name(), "conn");
+        let found = |connection: &Connection, names: &[&str]| {
+            connection.among(&mapped(names)).map(|(name, ())| name.to_owned())
+        };
+        assert_eq!(found(&connector, &["conn", "other"]).as_deref(), Some("conn"));
+        assert_eq!(found(&connector, &["conn", full]).as_deref(), Some(full));
+        assert_eq!(found(&of(&["conn"]), &[full]), None, "a short name says of no project");
+        let interface = of(&["s", "projects/p/global/networks/n"]);
+        assert_eq!(found(&interface, &["n", "s"]).as_deref(), Some("s"));
+        assert_eq!(found(&interface, &["n"]).as_deref(), Some("n"));
+        assert_eq!(found(&interface, &["p"]), None);
     }
 }

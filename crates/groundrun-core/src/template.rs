@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use crate::{
-    containers,
+    connection, containers,
     id::AttemptId,
     instances, mutant,
     needs::Connection,
@@ -79,7 +79,7 @@ impl TaskTemplate {
             execution: execution.name.clone(),
             containers,
             volumes,
-            connection: None,
+            connection: connection::connection(&execution.annotations),
         })
     }
 

@@ -79,6 +79,7 @@ impl HostBackend {
                     host_access: private.host_access,
                     api_port: private.api_port,
                     host_ports: private.host_ports.clone(),
+                    networks: Arc::clone(&config.networks),
                     router: config.router.clone(),
                 };
                 Some(TaskNetwork::open(wanted).map_err(OpenError::Network)?)

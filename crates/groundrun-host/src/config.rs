@@ -15,7 +15,7 @@ use jiff::Timestamp;
 use crate::{
     cgroup::Demand,
     instances::Target,
-    network::{Router, TaskServices},
+    network::{Apart, Networks, Router, TaskServices},
 };
 
 /// Ids of one container: 0 to 65535 inside.
@@ -42,6 +42,8 @@ pub struct HostConfig {
     pub id_base: u32,
     /// The network of tasks.
     pub network: Network,
+    /// Networks of this machine that jobs may name.
+    pub networks: Arc<Networks>,
     /// Where the private network of an ordinary user is made; the machine's own for root.
     pub router: Option<Arc<Router>>,
     /// Where a container's changes to its files go.
@@ -68,6 +70,7 @@ impl HostConfig {
             id_base: default_id_base(&data_dir),
             data_dir,
             network: Network::Host,
+            networks: Arc::new(Networks::new(BTreeMap::new(), Some(Apart::OnHost))),
             router: None,
             writable_layer: WritableLayer::Memory,
             instances: BTreeMap::new(),

@@ -173,7 +173,7 @@ impl Means {
 
     /// `None`: it was begun by somebody else; look again.
     fn launch(&self, spec: &AttemptSpec) -> Result<Option<Settled>, String> {
-        let (attached, given) = match self.attach() {
+        let (attached, given) = match self.attach(spec) {
             Ok(attached) => attached,
             // It is nobody's fault, and can be had when another one ends.
             Err(TakeError::Full(why)) => return Err(why),
@@ -235,15 +235,23 @@ impl Means {
     }
 
     /// The network for an attempt, and what of it goes with the launch.
-    fn attach(&self) -> Result<(Attached, Option<Given>), TakeError> {
-        let network = match (&self.config.network, &self.network) {
-            (Network::Host, _) => return Ok((Attached::Host, None)),
-            (Network::None, _) => return Ok((Attached::None, None)),
-            (Network::Private(_), network) => network.as_ref(),
+    fn attach(&self, spec: &AttemptSpec) -> Result<(Attached, Option<Given>), TakeError> {
+        let network = match (&self.config.network, &self.network, &spec.connection) {
+            (Network::Private(_), network, _) => network.as_ref(),
+            // Whoever has no network of its own cannot be attached to a second one, and is told so.
+            (_, _, Some(connection)) => {
+                return Err(TakeError::from(self.config.networks.refusal(connection)));
+            }
+            (Network::Host, _, None) => return Ok((Attached::Host, None)),
+            (Network::None, _, None) => return Ok((Attached::None, None)),
         };
         let network =
             network.ok_or_else(|| TakeError::Failed("the private network is not up".to_owned()))?;
-        let Namespace { namespace, address, sockets } = network.take()?;
+        let mut namespace = network.take()?;
+        if let Some(connection) = &spec.connection {
+            self.config.networks.attach(connection, &mut namespace)?;
+        }
+        let Namespace { namespace, address, sockets, .. } = namespace;
         let attached = Attached::Private { address, host: network.host() };
         Ok((attached, Some(Given { namespace, sockets: sockets.into_list() })))
     }

@@ -10,12 +10,17 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use groundrun_host::{cgroup::Limiting, instances::Target, network::HOST_PORTS_MAX};
+use groundrun_host::{
+    cgroup::Limiting,
+    instances::Target,
+    network::{HOST_PORTS_MAX, MappedNetwork},
+};
 use serde::Deserialize;
 
 use crate::{
     cli::{Adc, GroundArgs, Network, ServeArgs, WritableLayer, exit::Stop},
     cloudsql,
+    networks::{self, NetworkFile},
 };
 
 /// A share of CPU is an upper bound only, and most jobs wait for something most of the time.
@@ -57,6 +62,8 @@ pub(crate) struct File {
     images: ImagesFile,
     #[serde(default)]
     cloudsql: BTreeMap<String, cloudsql::Mapping>,
+    #[serde(default)]
+    networks: BTreeMap<String, NetworkFile>,
 }
 
 /// `[images]`.
@@ -105,6 +112,8 @@ pub(crate) struct Ground {
     pub(crate) images: ImagesFile,
     /// Where Cloud SQL instances lead.
     pub(crate) cloudsql: BTreeMap<String, Target>,
+    /// Networks of the machine that jobs may name.
+    pub(crate) networks: BTreeMap<String, MappedNetwork>,
 }
 
 /// What the surroundings say that a pure resolution needs.
@@ -205,6 +214,7 @@ impl Ground {
                 surroundings.on_path(name)
             })
             .map_err(Stop::bad_input)?,
+            networks: networks::mapped(&file.networks, &args.vpc_networks)?,
         })
     }
 }

@@ -13,7 +13,9 @@ use groundrun_core::{
 use groundrun_engine::{Engine, EngineConfig, Mailbox};
 use groundrun_host::{
     HostBackend, HostConfig, HostLogs, Mountable, Mounts, MountsError, OpenError, PrivateNetwork,
-    Share, capacity, cgroup::Unenforced,
+    Share, capacity,
+    cgroup::Unenforced,
+    network::{Apart, Networks},
 };
 use groundrun_image::{
     BuiltIn, BuiltInFile, Credentials, ImageService, ImageStore, Progress, Settings,
@@ -120,6 +122,14 @@ impl Running {
             cli::Network::Host => groundrun_host::Network::Host,
             cli::Network::None => groundrun_host::Network::None,
         };
+        let apart = match ground.network {
+            cli::Network::Private if rights.are_a_users() => Some(Apart::OfUser),
+            cli::Network::Private => None,
+            cli::Network::Host => Some(Apart::OnHost),
+            cli::Network::None => Some(Apart::Alone),
+        };
+        let networks = Arc::new(Networks::new(ground.networks.clone(), apart));
+        host.networks = Arc::clone(&networks);
         let router = rights.router().map_err(|e| failed("keep the router of tasks", &e))?;
         host.router = router.map(Arc::new);
         if let Some(id_base) = rights.id_base() {
@@ -157,7 +167,7 @@ impl Running {
             resync: RESYNC,
         };
         let images = Arc::new(images);
-        let provided = Provided { instances: ground.cloudsql.clone() };
+        let provided = Provided { instances: ground.cloudsql.clone(), networks };
         let asked: Arc<dyn Images> = Arc::new(
             Checked::start(Arc::new(provided), images.clone(), Arc::clone(&inbox))
                 .map_err(|e| failed("start the checks of jobs", &e))?,

@@ -20,6 +20,7 @@ mod config;
 mod document;
 mod follow;
 mod ground;
+mod networks;
 mod notify;
 mod prepare;
 mod progress;

@@ -47,6 +47,11 @@ impl Rights {
         Ok(Self { spawner, entered })
     }
 
+    /// Whether they are an ordinary user's.
+    pub(crate) fn are_a_users(&self) -> bool {
+        self.entered.is_some()
+    }
+
     /// Why tasks have fewer ids than a container should, with what mends it.
     pub(crate) fn lacking(&self) -> Option<&str> {
         self.entered.as_ref()?.lacking.as_deref()

@@ -1,11 +1,10 @@
-//! Annotations that have a grammar of their own: networks, keys. Their form is checked; that they are
-//! refused for now is in [`super::FIELDS`] (fact: semantics 2.4, 11).
+//! Annotations that have a grammar of their own: networks, keys. Their form is checked; which are refused
+//! whatever their form is in [`super::FIELDS`] (fact: semantics 2.4, 11).
 
 use std::collections::BTreeMap;
 
-use serde::Deserialize;
-
 use super::faults::Faults;
+use crate::connection::{self, Annotations};
 
 const FIELD: &str = "spec.template.metadata.annotations";
 
@@ -18,12 +17,7 @@ pub(super) fn check(annotations: &Map, faults: &mut Faults) {
     if let Some(key) = value("encryption-key") {
         encryption_key(key, faults);
     }
-    let network = Network {
-        connector: value("vpc-access-connector"),
-        interfaces: value("network-interfaces"),
-        egress: value("vpc-access-egress"),
-    };
-    network.check(faults);
+    network(Annotations::of(annotations), faults);
 }
 
 fn encryption_key(key: &str, faults: &mut Faults) {
@@ -44,75 +38,50 @@ fn is_resource(text: &str, collections: &[&str]) -> bool {
         && pairs.zip(collections).all(|(pair, name)| pair[0] == *name && !pair[1].is_empty())
 }
 
-#[derive(Clone, Copy)]
-struct Network<'a> {
-    connector: Option<&'a str>,
-    interfaces: Option<&'a str>,
-    egress: Option<&'a str>,
-}
-
-/// An item of `network-interfaces`.
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Interface {
-    #[serde(default)]
-    network: String,
-    #[serde(default)]
-    subnetwork: String,
-    #[serde(default, rename = "tags")]
-    _tags: Vec<String>,
-}
-
-impl Network<'_> {
-    fn check(self, faults: &mut Faults) {
-        let Self { connector, interfaces, egress } = self;
-        if connector.is_some() && interfaces.is_some() {
-            faults.add(
-                FIELD,
-                "vpc_access: one and only one of connector and network_interfaces must be set",
-            );
-        }
-        if let Some(connector) = connector
-            && connector.contains('/')
-            && !is_resource(connector, &["projects", "locations", "connectors"])
-        {
-            faults.add(
-                FIELD,
-                "connector: must be in form projects/{project}/locations/{location}/connectors/{connector}",
-            );
-        }
-        if let Some(text) = interfaces {
-            Self::interfaces(text, faults);
-        }
-        let Some(egress) = egress else { return };
-        if connector.is_none() && interfaces.is_none() {
-            faults
-                .add(FIELD, "vpc-access-egress needs a vpc-access-connector or network-interfaces");
-        }
-        if !["private-ranges-only", "all-traffic", "all"].contains(&egress) {
-            faults.add(
-                FIELD,
-                format!("vpc-access-egress '{egress}': must be private-ranges-only or all-traffic"),
-            );
-        }
+fn network(given: Annotations<'_>, faults: &mut Faults) {
+    let Annotations { connector, interfaces, egress } = given;
+    if connector.is_some() && interfaces.is_some() {
+        faults.add(
+            FIELD,
+            "vpc_access: one and only one of connector and network_interfaces must be set",
+        );
     }
+    if let Some(connector) = connector
+        && connector.contains('/')
+        && !is_resource(connector, &["projects", "locations", "connectors"])
+    {
+        faults.add(
+            FIELD,
+            "connector: must be in form projects/{project}/locations/{location}/connectors/{connector}",
+        );
+    }
+    if let Some(text) = interfaces {
+        interface(text, faults);
+    }
+    let Some(egress) = egress else { return };
+    if connector.is_none() && interfaces.is_none() {
+        faults.add(FIELD, "vpc-access-egress needs a vpc-access-connector or network-interfaces");
+    }
+    if connection::egress(egress).is_none() {
+        faults.add(
+            FIELD,
+            format!("vpc-access-egress '{egress}': must be private-ranges-only or all-traffic"),
+        );
+    }
+}
 
-    fn interfaces(text: &str, faults: &mut Faults) {
-        let Ok(list) = serde_json::from_str::<Vec<Interface>>(text) else {
-            faults.add(
-                FIELD,
-                "network-interfaces: must be a JSON list of {network, subnetwork, tags}",
-            );
-            return;
-        };
-        if list.len() != 1 {
-            faults.add(FIELD, "network_interfaces: only 1 network interface is allowed");
-        }
-        if list.iter().any(|one| one.network.is_empty() && one.subnetwork.is_empty()) {
-            faults.add(
-                FIELD,
-                "network_interfaces: at least one of network or subnetwork should not be empty",
-            );
-        }
+fn interface(text: &str, faults: &mut Faults) {
+    let Some(list) = connection::interfaces(text) else {
+        faults.add(FIELD, "network-interfaces: must be a JSON list of {network, subnetwork, tags}");
+        return;
+    };
+    if list.len() != 1 {
+        faults.add(FIELD, "network_interfaces: only 1 network interface is allowed");
+    }
+    if list.iter().any(|one| one.network.is_empty() && one.subnetwork.is_empty()) {
+        faults.add(
+            FIELD,
+            "network_interfaces: at least one of network or subnetwork should not be empty",
+        );
     }
 }

@@ -39,7 +39,6 @@ const ON_TEMPLATE: &str =
 const KUBERNETES: &str = "is not supported by Cloud Run.";
 const VOLUME: &str =
     "this kind of volume is not supported yet: use an emptyDir volume, or files of the image.";
-const VPC: &str = "is not supported yet: tasks reach what this machine reaches. Remove it.";
 const SERVER: &str = "Set by the server.";
 
 /// Every field of the bodies of `jobs.create`, `jobs.replaceJob` and `jobs.run`.
@@ -165,8 +164,8 @@ pub const FIELDS: &[FieldRule] = &[
     ),
     rule(
         r#"Job.spec.template.metadata.annotations["run.googleapis.com/network-interfaces"]"#,
-        Refused,
-        VPC,
+        Honoured,
+        "A JSON list with one `{network, subnetwork, tags}`: mapped by `[networks.NAME]` to a network of this machine, where each task gets a second interface. Tags have no effect.",
     ),
     rule(
         r#"Job.spec.template.metadata.annotations["run.googleapis.com/secrets"]"#,
@@ -175,13 +174,13 @@ pub const FIELDS: &[FieldRule] = &[
     ),
     rule(
         r#"Job.spec.template.metadata.annotations["run.googleapis.com/vpc-access-connector"]"#,
-        Refused,
-        VPC,
+        Honoured,
+        "Short or in full: mapped by `[networks.NAME]` to a network of this machine, where each task gets a second interface.",
     ),
     rule(
         r#"Job.spec.template.metadata.annotations["run.googleapis.com/vpc-access-egress"]"#,
-        Refused,
-        VPC,
+        Honoured,
+        "`private-ranges-only`, also where absent: private ranges through that network; `all-traffic`, `all`: everything.",
     ),
     rule("Job.spec.template.metadata.clusterName", Refused, KUBERNETES),
     rule("Job.spec.template.metadata.creationTimestamp", Refused, ON_TEMPLATE),

@@ -19,6 +19,7 @@ use rustix::{
 };
 
 use super::{
+    attach::Networks,
     links::{self, Link},
     namespace::{Maker, own_namespace, set},
     netlink::Netlink,
@@ -56,6 +57,8 @@ pub(crate) struct Wanted {
     pub(crate) api_port: Option<u16>,
     /// Ports of the host's loopback that are relayed where no other way leads there.
     pub(crate) host_ports: BTreeSet<u16>,
+    /// Other networks that tasks are attached to.
+    pub(crate) networks: Arc<Networks>,
     /// Where the bridge is to be, for an ordinary user.
     pub(crate) router: Option<Arc<Router>>,
 }
@@ -127,8 +130,9 @@ pub(super) fn open(wanted: &Wanted) -> Result<(Maker, Option<Ipv4Addr>), Network
     };
     let _lock = lock()?;
     let mut netlink = Netlink::open().map_err(doing(asking))?;
-    let elsewhere = beyond.as_ref().map_or(&[][..], |beyond| &beyond.used);
-    let found = find_or_make(&mut netlink, &names, wanted.hash, elsewhere)?;
+    let mut elsewhere = wanted.networks.subnets();
+    elsewhere.extend(beyond.iter().flat_map(|beyond| &beyond.used));
+    let found = find_or_make(&mut netlink, &names, wanted.hash, &elsewhere)?;
     let (to_host, of_host) = match (&wanted.router, beyond) {
         (Some(router), Some(beyond)) => way_out(router, wanted, &mut netlink, found.subnet, beyond),
         _ if wanted.host_access => (ToHost::Loopback, Vec::new()),
@@ -143,6 +147,7 @@ pub(super) fn open(wanted: &Wanted) -> Result<(Maker, Option<Ipv4Addr>), Network
         to_host,
         of_host: &of_host,
         api_port: wanted.api_port,
+        attached: &wanted.networks.ranges(),
         apart: &found.apart,
     };
     nft::load(&rules.script()).map_err(doing("load the table of nftables"))?;
@@ -358,7 +363,7 @@ mod tests {
 
     fn link(name: &str, kind: Option<&str>) -> Link {
         let kind = kind.map(str::to_owned);
-        Link { index: 1, name: name.to_owned(), kind, note: String::new(), bridge: None }
+        Link { index: 1, name: name.to_owned(), kind, ..Link::default() }
     }
 
     #[test]

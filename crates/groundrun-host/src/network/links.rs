@@ -36,7 +36,7 @@ const INSIDE: &str = "eth0";
 pub(crate) const SERVICES: Ipv4Addr = Ipv4Addr::new(169, 254, 169, 254);
 
 /// A link as far as it matters here.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct Link {
     pub(super) index: u32,
     pub(super) name: String,
@@ -46,6 +46,8 @@ pub(super) struct Link {
     pub(super) note: String,
     /// Index of the bridge that it is a port of.
     pub(super) bridge: Option<u32>,
+    /// Bytes of a packet.
+    pub(super) mtu: u32,
 }
 
 /// All links of the namespace.
@@ -56,17 +58,12 @@ pub(super) fn list(netlink: &mut Netlink) -> io::Result<Vec<Link>> {
 
 fn link(message: RouteNetlinkMessage) -> Option<Link> {
     let RouteNetlinkMessage::NewLink(message) = message else { return None };
-    let mut link = Link {
-        index: message.header.index,
-        name: String::new(),
-        kind: None,
-        note: String::new(),
-        bridge: None,
-    };
+    let mut link = Link { index: message.header.index, ..Link::default() };
     for attribute in message.attributes {
         match attribute {
             LinkAttribute::IfName(name) => link.name = name,
             LinkAttribute::IfAlias(note) => link.note = note,
+            LinkAttribute::Mtu(mtu) => link.mtu = mtu,
             LinkAttribute::Controller(bridge) => link.bridge = Some(bridge),
             LinkAttribute::LinkInfo(infos) => {
                 link.kind = infos.into_iter().find_map(|info| match info {
@@ -78,6 +75,18 @@ fn link(message: RouteNetlinkMessage) -> Option<Link> {
         }
     }
     Some(link)
+}
+
+/// The link of this name; none where there is none.
+pub(super) fn named(netlink: &mut Netlink, name: &str) -> io::Result<Option<Link>> {
+    let mut wanted = LinkMessage::default();
+    wanted.attributes = vec![LinkAttribute::IfName(name.to_owned())];
+    match netlink.ask(RouteNetlinkMessage::GetLink(wanted)) {
+        Ok(found) => Ok(link(found)),
+        // A name that is too long for a link is that of none.
+        Err(err) if is(&err, Errno::NODEV) || is(&err, Errno::RANGE) => Ok(None),
+        Err(err) => Err(err),
+    }
 }
 
 /// A new bridge, up, with the gateway's and the host's address of `subnet`. It speaks IPv4 only.
@@ -112,6 +121,23 @@ pub(super) fn write_note(netlink: &mut Netlink, index: u32, note: &str) -> io::R
     link.header.index = index;
     link.attributes = vec![LinkAttribute::IfAlias(note.to_owned())];
     netlink.change_one(RouteNetlinkMessage::SetLink(link), 0)
+}
+
+/// The same on the link of this name.
+pub(super) fn write_note_of(netlink: &mut Netlink, name: &str, note: &str) -> io::Result<()> {
+    let index = index_of(netlink, name)?;
+    write_note(netlink, index, note)
+}
+
+/// What is written on the link of this name; none where there is no such link.
+pub(super) fn note_of(netlink: &mut Netlink, name: &str) -> Option<String> {
+    named(netlink, name).ok().flatten().map(|link| link.note)
+}
+
+/// Sets a port of somebody's bridge up, which speaks IPv4 only.
+pub(super) fn set_port_up(netlink: &mut Netlink, name: &str) -> io::Result<()> {
+    let index = index_of(netlink, name)?;
+    without_ipv6(netlink.change(vec![no_ipv6(name), up(index)]), 0)
 }
 
 /// Removes a link.
@@ -232,6 +258,35 @@ pub(super) fn subnet_of(netlink: &mut Netlink, bridge: u32) -> io::Result<Option
     Ok(of_bridge.find_map(address_of).map(Subnet::of))
 }
 
+/// The addresses of a link, each with the prefix of its range.
+pub(super) fn ranges_of(netlink: &mut Netlink, index: u32) -> io::Result<Vec<Range>> {
+    let found = addresses(netlink)?;
+    let of_link = found.iter().filter(|found| found.header.index == index);
+    Ok(of_link
+        .filter_map(|found| {
+            address_of(found).map(|address| Range { address, prefix: found.header.prefix_len })
+        })
+        .collect())
+}
+
+/// Whom the machine itself asks to lead on by this link: the neighbour of its broadest such way.
+pub(super) fn gateway_by(netlink: &mut Netlink, index: u32) -> io::Result<Option<Ipv4Addr>> {
+    let mut routes = RouteMessage::default();
+    routes.header.address_family = AddressFamily::Inet;
+    let mut found = Vec::new();
+    for route in netlink.list(RouteNetlinkMessage::GetRoute(routes))? {
+        let RouteNetlinkMessage::NewRoute(route) = route else { continue };
+        let is_by = route.attributes.contains(&RouteAttribute::Oif(index));
+        let gateway = route.attributes.iter().find_map(|attribute| match attribute {
+            RouteAttribute::Gateway(RouteAddress::Inet(gateway)) => Some(*gateway),
+            _ => None,
+        });
+        let prefix = route.header.destination_prefix_length;
+        found.extend(gateway.filter(|_| is_by).map(|gateway| (prefix, gateway)));
+    }
+    Ok(found.into_iter().min().map(|(_, gateway)| gateway))
+}
+
 fn addresses(netlink: &mut Netlink) -> io::Result<Vec<AddressMessage>> {
     let mut all = AddressMessage::default();
     all.header.family = AddressFamily::Inet;
@@ -252,7 +307,7 @@ fn address_of(message: &AddressMessage) -> Option<Ipv4Addr> {
     })
 }
 
-fn index_of(netlink: &mut Netlink, name: &str) -> io::Result<u32> {
+pub(super) fn index_of(netlink: &mut Netlink, name: &str) -> io::Result<u32> {
     let mut wanted = LinkMessage::default();
     wanted.attributes = vec![LinkAttribute::IfName(name.to_owned())];
     match netlink.ask(RouteNetlinkMessage::GetLink(wanted))? {
@@ -261,7 +316,7 @@ fn index_of(netlink: &mut Netlink, name: &str) -> io::Result<u32> {
     }
 }
 
-fn added_address(index: u32, address: Ipv4Addr, prefix: u8) -> Change {
+pub(super) fn added_address(index: u32, address: Ipv4Addr, prefix: u8) -> Change {
     let mut message = AddressMessage::default();
     message.header.family = AddressFamily::Inet;
     message.header.prefix_len = prefix;
@@ -271,7 +326,7 @@ fn added_address(index: u32, address: Ipv4Addr, prefix: u8) -> Change {
     Change { message: RouteNetlinkMessage::NewAddress(message), flags: NLM_F_CREATE | NLM_F_EXCL }
 }
 
-fn up(index: u32) -> Change {
+pub(super) fn up(index: u32) -> Change {
     let mut link = LinkMessage::default();
     link.header.index = index;
     link.header.flags = LinkFlags::Up;

@@ -6,13 +6,17 @@
 //!  eth0 192.168.x.y ─────────────────── port gr…-…  .2 stands for the host's loopback
 //! ```
 //!
-//! No task reaches another, the machine's other addresses, or the server's API. No program is run per task, and nothing
+//! A task whose job names a network of this machine has a second interface there ([`attach`]).
+//!
+//! No task reaches another by its first, the machine's other addresses, or the server's API. No program is run per task, and nothing
 //! about who has which address is kept anywhere but in the kernel: a namespace and its links live as long as a process or
 //! socket of it, and a server that comes later reads which are taken.
 
+mod attach;
 mod ground;
 mod left;
 mod links;
+mod mapped;
 mod namespace;
 mod netlink;
 mod nft;
@@ -28,10 +32,12 @@ mod tests;
 use groundrun_core::id::AttemptId;
 use groundrun_shim::protocol::SOCKETS_MAX;
 
+pub use attach::{Apart, AttachError, Networks};
 pub use ground::NetworkError;
 pub(crate) use ground::Wanted;
 pub use left::{clear_left_of, left_of};
 pub(crate) use links::SERVICES;
+pub use mapped::{Ipv4Range, MappedLink, MappedNetwork, RangeFault, private_ranges};
 pub(crate) use namespace::Namespace;
 pub use namespace::TaskSockets;
 pub(crate) use nft::chains;

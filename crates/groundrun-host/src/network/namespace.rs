@@ -45,6 +45,10 @@ pub(crate) struct Namespace {
     pub(crate) namespace: OwnedFd,
     /// That of its link to outside.
     pub(crate) address: Ipv4Addr,
+    /// Name of the port of that link.
+    pub(super) port: String,
+    /// To change what is in it.
+    pub(super) inside: Netlink,
     pub(crate) sockets: TaskSockets,
 }
 
@@ -86,8 +90,10 @@ pub(crate) enum NamespaceError {
 const BACKLOG: i32 = 128;
 
 /// In a new namespace, before it has links. As in Docker, low ports and pings need no right there (and the container has
-/// none over this namespace, which is not its user namespace's); `eth0` has no IPv6, the loopback keeps it.
-const SYSCTLS: [(&str, &str); 2] = [
+/// none over this namespace, which is not its user namespace's); its links have no IPv6, the loopback keeps it; and who is on
+/// one of its links reaches nothing that is on another by way of it.
+const SYSCTLS: [(&str, &str); 3] = [
+    ("/proc/sys/net/ipv4/ip_forward", "0"),
     ("/proc/sys/net/ipv4/ip_unprivileged_port_start", "0"),
     ("/proc/sys/net/ipv6/conf/default/disable_ipv6", "1"),
 ];
@@ -125,27 +131,28 @@ impl Maker {
         let pings = |groups: &&str| set("/proc/sys/net/ipv4/ping_group_range", groups).is_ok();
         // Without it only pings are missing.
         let _ = PING_GROUPS.iter().find(|groups| pings(groups));
-        let address = self.add_port(&namespace)?;
+        let (address, port) = self.add_port(&namespace)?;
         let host = self.subnet.host();
         let here = (!self.relayed.is_empty()).then_some(host);
-        Netlink::open()
-            .and_then(|mut inside| links::set_up_inside(&mut inside, self.subnet, address, here))
-            .map_err(kernel("set up a task's links"))?;
+        let setting_up = "set up a task's links";
+        let mut inside = Netlink::open().map_err(kernel(setting_up))?;
+        links::set_up_inside(&mut inside, self.subnet, address, here)
+            .map_err(kernel(setting_up))?;
         self.redirect.set_up().map_err(kernel("lead to the services of a task"))?;
         let sockets =
             TaskSockets::bind(host, &self.relayed).map_err(kernel("bind a task's sockets"))?;
-        Ok(Namespace { namespace, address, sockets })
+        Ok(Namespace { namespace, address, port, inside, sockets })
     }
 
     /// The port's name says the address: what is in use is in the kernel's list of links, whoever made it.
-    fn add_port(&mut self, namespace: &OwnedFd) -> Result<Ipv4Addr, NamespaceError> {
+    fn add_port(&mut self, namespace: &OwnedFd) -> Result<(Ipv4Addr, String), NamespaceError> {
         for _ in 0..TASKS_MAX {
             let index = self.next;
             self.next = (self.next + 1) % TASKS_MAX;
             let name = format!("{}-{index:03x}", self.prefix);
             let made = links::add_port(&mut self.netlink, self.bridge, &name, namespace.as_fd());
             match made.map_err(kernel("add a port to the bridge"))? {
-                Port::Made => return Ok(self.subnet.task(index)),
+                Port::Made => return Ok((self.subnet.task(index), name)),
                 Port::Taken => {}
             }
         }
@@ -155,7 +162,12 @@ impl Maker {
     /// Ports that the bridge still has: tasks of this or an earlier server, or what is left of them for a moment.
     pub(super) fn ports(&mut self) -> io::Result<usize> {
         let bridge = Some(self.bridge);
-        Ok(links::list(&mut self.netlink)?.iter().filter(|link| link.bridge == bridge).count())
+        Ok(links::list(&mut self.netlink)?
+            .iter()
+            .filter(|link| {
+                link.bridge == bridge || link.name.starts_with(&format!("{}_", self.prefix))
+            })
+            .count())
     }
 
     pub(super) fn into_netlink(self) -> (Netlink, u32) {

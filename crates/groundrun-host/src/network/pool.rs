@@ -9,6 +9,7 @@ use std::{
 };
 
 use super::{
+    attach::AttachError,
     ground::{self, NetworkError, Wanted},
     namespace::{Maker, Namespace, NamespaceError},
 };
@@ -176,6 +177,19 @@ impl Shared {
         let full = |pool: &mut Pool| pool.ready.len() >= READY && pool.closing.is_none();
         let pool = self.taken.wait_while(self.pool(), full).unwrap_or_else(PoisonError::into_inner);
         pool.closing
+    }
+}
+
+impl From<AttachError> for TakeError {
+    fn from(err: AttachError) -> Self {
+        let text = crate::settle::chain(&err);
+        match err {
+            AttachError::Full { .. } => Self::Full(text),
+            AttachError::NotMapped(_)
+            | AttachError::Apart { .. }
+            | AttachError::NotThere { .. }
+            | AttachError::Kernel { .. } => Self::Failed(text),
+        }
     }
 }
 

@@ -2,7 +2,7 @@
 
 use std::net::Ipv4Addr;
 
-use super::subnet::Subnet;
+use super::{mapped::Ipv4Range, subnet::Subnet};
 
 /// Where clouds tell a machine what it is and who: nearly all of them on a link-local address, Alibaba on one of
 /// 100.64.0.0/10, Azure's agent on one of Microsoft's own.
@@ -22,6 +22,8 @@ pub(super) struct Rules<'network> {
     pub(super) of_host: &'network [Ipv4Addr],
     /// Port of this server's API: no task of any server gets there by way of the loopback.
     pub(super) api_port: Option<u16>,
+    /// Addresses that this server's tasks have in other networks of this machine.
+    pub(super) attached: &'network [Ipv4Range],
     /// Links between which nothing was forwarded before a server switched forwarding on, and nothing is now.
     pub(super) apart: &'network [String],
 }
@@ -54,7 +56,8 @@ impl Rules<'_> {
         let beyond = self.beyond();
         let own_api = self.api_port.map_or_else(String::new, |port| {
             format!(
-                "    iifname \"gr*\" ip daddr 127.0.0.0/8 tcp dport {port} reject with tcp reset\n"
+                "    iifname \"gr*\" ip daddr 127.0.0.0/8 tcp dport {port} reject with tcp reset\n{}",
+                self.not_from_attached(port)
             )
         });
         let apart = self.stay_apart();
@@ -127,6 +130,14 @@ table inet {table} {{
         )
     }
 
+    /// Nor by way of another network that the machine is in.
+    fn not_from_attached(&self, port: u16) -> String {
+        let refuse = |range: &Ipv4Range| {
+            format!("    ip saddr {range} tcp dport {port} reject with tcp reset\n")
+        };
+        self.attached.iter().map(refuse).collect()
+    }
+
     /// Where the host is outside, only what was translated reaches it.
     fn beyond(&self) -> String {
         let bridge = self.bridge;
@@ -158,6 +169,7 @@ mod tests {
             to_host: ToHost::Loopback,
             of_host: &[],
             api_port: Some(8080),
+            attached: &[],
             apart: &[],
         }
     }
@@ -175,6 +187,13 @@ mod tests {
         let script = rules().script();
         let (api, translated) = (script.find("dport 8080 return"), script.find("dnat ip to"));
         assert!(api.is_some() && api < translated, "{script}");
+    }
+
+    #[test]
+    fn the_api_is_out_of_reach_by_other_networks_too() {
+        let attached = ["10.8.0.64/26".parse().expect("a range")];
+        let script = Rules { attached: &attached, ..rules() }.script();
+        assert!(script.contains("ip saddr 10.8.0.64/26 tcp dport 8080 reject"), "{script}");
     }
 
     #[test]

@@ -84,15 +84,28 @@ impl Range {
         u32::MAX.checked_shl(32 - u32::from(self.prefix.min(32))).unwrap_or(0)
     }
 
-    fn first(self) -> u32 {
+    /// Its first address.
+    pub(super) fn first(self) -> u32 {
         self.address.to_bits() & self.mask()
     }
 
-    fn size(self) -> u32 {
+    /// How many addresses it has, of all there are but one.
+    pub(super) fn size(self) -> u32 {
         (!self.mask()).saturating_add(1)
     }
 
-    fn meets(self, other: Self) -> bool {
+    /// The same, by its first address.
+    pub(super) fn whole(self) -> Self {
+        Self { address: Ipv4Addr::from_bits(self.first()), ..self }
+    }
+
+    /// Whether all of `other` is in it.
+    pub(super) fn contains(self, other: Self) -> bool {
+        self.prefix <= other.prefix && self.meets(other)
+    }
+
+    /// Whether they have an address in common.
+    pub(super) fn meets(self, other: Self) -> bool {
         let mask = self.mask() & other.mask();
         self.address.to_bits() & mask == other.address.to_bits() & mask
     }

@@ -3,7 +3,7 @@
 //! Needs root and `nft`. Nothing of it touches the network of the machine that it runs on.
 
 use std::{
-    collections::BTreeSet,
+    collections::{BTreeMap, BTreeSet},
     fs,
     io::{self, Read, Write},
     net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream, UdpSocket},
@@ -25,7 +25,7 @@ use netlink_packet_route::{
 use rustix::thread::{LinkNameSpaceType, move_into_link_name_space};
 
 use super::{
-    Wanted, ground, left, links,
+    Networks, Wanted, ground, left, links,
     namespace::{Namespace, own_namespace},
     netlink::Netlink,
     nft,
@@ -40,15 +40,15 @@ const PATIENCE: Duration = Duration::from_secs(2);
 
 /// A network namespace that stands for a machine; with an address of its own at 198.51.100.1, and another machine at
 /// 198.51.100.2.
-struct Machine {
-    namespace: OwnedFd,
-    outside: OwnedFd,
+pub(super) struct Machine {
+    pub(super) namespace: OwnedFd,
+    pub(super) outside: OwnedFd,
 }
 
-const OWN: Ipv4Addr = Ipv4Addr::new(198, 51, 100, 1);
+pub(super) const OWN: Ipv4Addr = Ipv4Addr::new(198, 51, 100, 1);
 const OTHER: Ipv4Addr = Ipv4Addr::new(198, 51, 100, 2);
 
-fn new_namespace() -> OwnedFd {
+pub(super) fn new_namespace() -> OwnedFd {
     let made = thread::spawn(|| {
         sys::enter_new_namespace().expect("these tests need root");
         links::set_up_loopback(&mut Netlink::open().expect("a socket")).expect("it is up");
@@ -58,7 +58,7 @@ fn new_namespace() -> OwnedFd {
 }
 
 /// In a thread of its own, which is in the namespace.
-fn within<T: Send>(namespace: &OwnedFd, act: impl FnOnce() -> T + Send) -> T {
+pub(super) fn within<T: Send>(namespace: &OwnedFd, act: impl FnOnce() -> T + Send) -> T {
     thread::scope(|scope| {
         let thread = scope.spawn(|| {
             let kind = Some(LinkNameSpaceType::Network);
@@ -70,7 +70,7 @@ fn within<T: Send>(namespace: &OwnedFd, act: impl FnOnce() -> T + Send) -> T {
 }
 
 impl Machine {
-    fn new() -> Self {
+    pub(super) fn new() -> Self {
         let (namespace, outside) = (new_namespace(), new_namespace());
         within(&namespace, || {
             let mut netlink = Netlink::open().expect("a socket");
@@ -98,12 +98,12 @@ impl Machine {
         Self { namespace, outside }
     }
 
-    fn open(&self, wanted: Wanted) -> TaskNetwork {
+    pub(super) fn open(&self, wanted: Wanted) -> TaskNetwork {
         within(&self.namespace, || TaskNetwork::open(wanted)).expect("the network opens")
     }
 
     /// Its links, tables and the switch for forwarding.
-    fn state(&self) -> (BTreeSet<String>, String, String) {
+    pub(super) fn state(&self) -> (BTreeSet<String>, String, String) {
         within(&self.namespace, || {
             let links = links::list(&mut Netlink::open().expect("a socket")).expect("listed");
             let names = links.into_iter().map(|link| link.name).collect();
@@ -113,13 +113,20 @@ impl Machine {
     }
 }
 
-const fn wanted(hash: u64) -> Wanted {
-    let host_ports = BTreeSet::new();
-    Wanted { hash, host_access: true, api_port: Some(8080), host_ports, router: None }
+pub(super) fn wanted(hash: u64) -> Wanted {
+    let networks = Arc::new(Networks::new(BTreeMap::new(), None));
+    Wanted {
+        hash,
+        host_access: true,
+        api_port: Some(8080),
+        host_ports: BTreeSet::new(),
+        networks,
+        router: None,
+    }
 }
 
 /// Answers each connection with the address that it comes from, as long as the test lives.
-fn serve(namespace: &OwnedFd, at: (Ipv4Addr, u16)) {
+pub(super) fn serve(namespace: &OwnedFd, at: (Ipv4Addr, u16)) {
     let listener = within(namespace, || TcpListener::bind(at)).expect("it listens");
     thread::spawn(move || {
         for connection in listener.incoming() {
@@ -131,7 +138,7 @@ fn serve(namespace: &OwnedFd, at: (Ipv4Addr, u16)) {
 }
 
 /// What a task is told there.
-fn ask(task: &Namespace, at: (Ipv4Addr, u16)) -> io::Result<String> {
+pub(super) fn ask(task: &Namespace, at: (Ipv4Addr, u16)) -> io::Result<String> {
     within(&task.namespace, || {
         let mut connection = TcpStream::connect_timeout(&SocketAddr::from(at), PATIENCE)?;
         connection.set_read_timeout(Some(PATIENCE))?;
@@ -142,7 +149,7 @@ fn ask(task: &Namespace, at: (Ipv4Addr, u16)) -> io::Result<String> {
 }
 
 #[track_caller]
-fn assert_refused(task: &Namespace, at: (Ipv4Addr, u16)) {
+pub(super) fn assert_refused(task: &Namespace, at: (Ipv4Addr, u16)) {
     let asked = ask(task, at);
     assert!(asked.is_err(), "{at:?} said {asked:?}");
 }

@@ -4,7 +4,10 @@ use std::{net::SocketAddr, num::NonZeroU16, path::PathBuf};
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
-use crate::config::{DEFAULT_PROJECT, DEFAULT_REGION};
+use crate::{
+    config::{DEFAULT_PROJECT, DEFAULT_REGION},
+    networks::NetworkFlag,
+};
 
 pub(crate) mod args;
 pub(crate) mod doctor;
@@ -134,6 +137,12 @@ pub(crate) struct GroundArgs {
         value_name = "PORT"
     )]
     pub(crate) host_ports: Vec<NonZeroU16>,
+
+    /// A network of this machine for jobs that name NAME as their connector, network or subnetwork:
+    /// `NAME=bridge:br0,range:10.8.0.64/26`, or `docker:NETWORK` or `interface:eth1` in place of the bridge; `range` is the
+    /// addresses that tasks get there. Also `subnet:` and `gateway:`, where the machine's own are not meant. May be repeated.
+    #[arg(long = "vpc-network", value_parser = crate::networks::flag, value_name = "NAME=…")]
+    pub(crate) vpc_networks: Vec<NetworkFlag>,
 
     /// Whose tokens the metadata server of a private network hands out: the task's own, which this server alone knows, or
     /// your own Google credentials (`gcloud auth application-default login`), with all that you may do [default: task].

@@ -1,6 +1,7 @@
 //! Whether a job could run: what it needs besides images is looked up on this machine, then its images are asked for.
 
 mod cloudsql;
+mod networks;
 
 use std::{
     collections::BTreeMap,
@@ -16,7 +17,7 @@ use groundrun_core::{
     needs::Needs,
     port::{CheckFault, ImageRequest, Images, Inbox, NeedFault, News, Provisions},
 };
-use groundrun_host::instances::Target;
+use groundrun_host::{instances::Target, network::Networks};
 
 /// Checks that wait: a job each, and a project has at most 1,000 in a region. What is dropped is asked again.
 const QUEUE_MAX: usize = 1024;
@@ -25,11 +26,14 @@ const QUEUE_MAX: usize = 1024;
 pub(crate) struct Provided {
     /// Where Cloud SQL instances lead.
     pub(crate) instances: BTreeMap<String, Target>,
+    /// Networks of this machine that jobs may name.
+    pub(crate) networks: Arc<Networks>,
 }
 
 impl Provisions for Provided {
     fn check(&self, needs: &Needs) -> Result<(), NeedFault> {
-        cloudsql::check(&needs.instances, &self.instances)
+        cloudsql::check(&needs.instances, &self.instances)?;
+        needs.connection.iter().try_for_each(|it| networks::check(&self.networks, it))
     }
 }
 

@@ -105,6 +105,8 @@ fn samples_of_job() -> Vec<(String, Value)> {
             path if path.contains("nvidia") => "1",
             path if path.contains("container-dependencies") => "{}",
             path if path.contains("cloudsql-instances") => "p:r:i",
+            path if path.contains("network-interfaces") => r#"[{"network": "x"}]"#,
+            path if path.contains("vpc-access-egress") => "all-traffic",
             _ => "x",
         };
         (rule.path.to_owned(), json!(value))
@@ -132,6 +134,10 @@ fn document(path: &str, value: &Value) -> Value {
             "/spec/template/spec/template/spec/volumes/0",
             json!({"name": "x", "emptyDir": {}}),
         );
+    }
+    if path.contains("vpc-access-egress") {
+        let connector = pointer(&path.replace("egress", "connector"));
+        document = with(document, &connector, json!("x"));
     }
     for (part, field, value) in needed {
         let other_action = ["httpGet", "grpc"].iter().any(|action| path.contains(action));

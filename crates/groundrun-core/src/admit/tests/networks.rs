@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use crate::samples::{faults, least, with};
+use crate::samples::{admitted, faults, least, with};
 
 const FIELD: &str = "spec.template.metadata.annotations";
 
@@ -19,6 +19,17 @@ fn annotated(annotations: &[(&str, &str)]) -> Value {
 fn bad(annotations: &[(&str, &str)], expected: &str) {
     let found = faults(annotated(annotations));
     assert!(found.contains(&format!("{FIELD}: {expected}")), "{annotations:?}: {found:#?}");
+}
+
+#[track_caller]
+fn accepted(annotations: &[(&str, &str)]) {
+    let kept = admitted(annotated(annotations)).spec;
+    let kept = kept.template.as_ref().and_then(|template| template.metadata.as_ref());
+    let kept = &kept.expect("a template has metadata").annotations;
+    for (name, value) in annotations {
+        let kept = kept.get(&format!("run.googleapis.com/{name}"));
+        assert_eq!(kept.map(String::as_str), Some(*value), "{name}");
+    }
 }
 
 /// Has nothing but the refusals of the table.
@@ -44,9 +55,9 @@ fn encryption_keys() {
 
 #[test]
 fn connectors_and_interfaces() {
-    well_formed(&[("vpc-access-connector", "conn"), ("vpc-access-egress", "all-traffic")]);
-    well_formed(&[("vpc-access-connector", "projects/p/locations/l/connectors/c")]);
-    well_formed(&[(
+    accepted(&[("vpc-access-connector", "conn"), ("vpc-access-egress", "all-traffic")]);
+    accepted(&[("vpc-access-connector", "projects/p/locations/l/connectors/c")]);
+    accepted(&[(
         "network-interfaces",
         r#"[{"network": "default", "subnetwork": "s", "tags": ["t"]}]"#,
     )]);
