@@ -3,6 +3,7 @@
 use std::process::ExitCode;
 
 mod bench;
+mod canary;
 mod compat;
 mod leftovers;
 mod needs;

@@ -1,6 +1,8 @@
 //! The gate, step by step; the first step that fails ends it.
 
-use crate::{compat, leftovers::Scene, needs, sh, tidy, vm};
+use std::path::Path;
+
+use crate::{canary::Canary, compat, leftovers::Scene, needs, sh, tidy, vm};
 
 /// Fresh seeds of the simulation in one run of the gate: some seconds.
 const SEEDS: &str = "50000";
@@ -29,10 +31,12 @@ pub(crate) fn main() -> Result<(), String> {
         "warnings",
     ])?;
     let scene = Scene::before()?;
-    sh::run_with(
+    let canary = Canary::hatch();
+    canary.run_with(
         &["cargo", "test", "--release", "--workspace", "--no-fail-fast"],
         &[("TMPDIR", &scene.dir())],
     )?;
+    canary.check(Path::new(&scene.dir()))?;
     scene.check()?;
     vm::test(&[])?;
     // The simulation with fresh seeds; then faults built into the core on purpose, each of which must be noticed.

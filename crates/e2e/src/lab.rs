@@ -7,6 +7,7 @@ use std::{
     net::SocketAddr,
     path::{Path, PathBuf},
     process::{Child, Command, Stdio},
+    thread,
 };
 
 use rustix::{
@@ -15,6 +16,7 @@ use rustix::{
 };
 use serde_json::{Value, json};
 use tempfile::TempDir;
+use testkit::canary::{Search, canary};
 
 use crate::{
     clients::{self, Said},
@@ -263,8 +265,15 @@ impl Lab {
         if self.server.is_some() {
             assert_eq!(self.stop(), Some(0), "the server stops in order");
         }
+        self.assert_no_canary();
         self.remove_disk();
         leftovers::assert_none_of(&self.data_dir());
+    }
+
+    /// Fails the test when what a secret holds is in a file of the server's, its tasks' or its clients'.
+    pub fn assert_no_canary(&self) {
+        let found = Search::of(&canary()).files_below(self.dir.path());
+        assert!(found.is_empty(), "what a secret holds is in {found:?}");
     }
 
     fn remove_disk(&mut self) {
@@ -282,6 +291,9 @@ impl Drop for Lab {
             child.wait().ok();
         }
         leftovers::clear(&self.data_dir());
+        if !thread::panicking() {
+            self.assert_no_canary();
+        }
         self.remove_disk();
     }
 }

@@ -13,6 +13,7 @@ use crate::{
     },
     quantity,
     record::Execution,
+    secrets::{self, Names},
     template::{TemplateFault, fault},
 };
 
@@ -24,6 +25,8 @@ pub(crate) fn containers(
     execution: &Execution,
     task: &v1::TaskSpec,
 ) -> Result<Vec<ContainerSpec>, TemplateFault> {
+    let (secrets, _) = Names::of(&execution.scope.project, &execution.annotations);
+    let container = |given| container(given, &secrets);
     let mut containers =
         task.containers.iter().enumerate().map(container).collect::<Result<Vec<_>, _>>()?;
     if containers.is_empty() {
@@ -69,7 +72,10 @@ pub(crate) fn name(container: &v1::Container) -> String {
     name.unwrap_or_else(|| UNNAMED.to_owned())
 }
 
-fn container((index, container): (usize, &v1::Container)) -> Result<ContainerSpec, TemplateFault> {
+fn container(
+    (index, container): (usize, &v1::Container),
+    secrets: &Names,
+) -> Result<ContainerSpec, TemplateFault> {
     let path = |field: &str| format!("spec.template.spec.containers[{index}].{field}");
     let limit = |name: &str| {
         let limits = &container.resources.as_ref()?.limits;
@@ -80,7 +86,7 @@ fn container((index, container): (usize, &v1::Container)) -> Result<ContainerSpe
         image: container.image.clone().ok_or_else(|| fault(path("image"), "is missing"))?,
         command: container.command.clone(),
         args: container.args.clone(),
-        env: container.env.iter().map(variable).collect(),
+        env: container.env.iter().map(|one| variable(one, secrets)).collect(),
         working_dir: container.working_dir.clone(),
         limits: Limits {
             cpu_millis: limit("cpu")
@@ -100,9 +106,15 @@ fn container((index, container): (usize, &v1::Container)) -> Result<ContainerSpe
     })
 }
 
-fn variable(variable: &v1::EnvVar) -> (String, EnvValue) {
-    let value = variable.value.clone().unwrap_or_default();
-    (variable.name.clone().unwrap_or_default(), EnvValue::Literal(value))
+fn variable(variable: &v1::EnvVar, secrets: &Names) -> (String, EnvValue) {
+    let value = match secrets::selector(variable) {
+        None => EnvValue::Literal(variable.value.clone().unwrap_or_default()),
+        Some(selector) if selector.optional == Some(true) => {
+            EnvValue::OptionalSecret(secrets.selected(selector))
+        }
+        Some(selector) => EnvValue::Secret(secrets.selected(selector)),
+    };
+    (variable.name.clone().unwrap_or_default(), value)
 }
 
 /// `readOnly` is not used, as in Cloud Run.
@@ -160,15 +172,21 @@ fn header(header: &v1::HttpHeader) -> (String, String) {
 }
 
 /// The volumes of the execution's tasks; `memory` is what all containers of a task may use together.
-pub(crate) fn volumes(task: &v1::TaskSpec, memory: u64) -> Result<Vec<VolumeSpec>, TemplateFault> {
+pub(crate) fn volumes(
+    execution: &Execution,
+    task: &v1::TaskSpec,
+    memory: u64,
+) -> Result<Vec<VolumeSpec>, TemplateFault> {
+    let (secrets, _) = Names::of(&execution.scope.project, &execution.annotations);
     let volume = |(index, given): (usize, &v1::Volume)| {
         let path = format!("spec.template.spec.volumes[{index}]");
-        let source = given
-            .empty_dir
-            .as_ref()
-            .ok_or_else(|| fault(&path, "is of a kind that is not supported"))?;
+        let kind = match given {
+            v1::Volume { empty_dir: Some(source), .. } => empty_dir(source, memory),
+            v1::Volume { secret: Some(source), .. } => VolumeKind::Secret(secrets.files(source)),
+            _ => return Err(fault(&path, "is of a kind that is not supported")),
+        };
         let name = given.name.clone().ok_or_else(|| fault(&path, "has no name"))?;
-        Ok(VolumeSpec { name, kind: empty_dir(source, memory) })
+        Ok(VolumeSpec { name, kind })
     };
     task.volumes.iter().enumerate().map(volume).collect()
 }
@@ -232,7 +250,7 @@ mod tests {
         let task = execution.spec.template.as_ref().and_then(|template| template.spec.as_ref());
         let task = task.expect("a task");
         let containers = containers(execution, task).expect("complete");
-        (containers, volumes(task, 1 << 30).expect("complete"))
+        (containers, volumes(execution, task, 1 << 30).expect("complete"))
     }
 
     #[test]

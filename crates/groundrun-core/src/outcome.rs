@@ -3,7 +3,10 @@
 //! The engine counts by it and the API objects are rendered by it, so the two cannot disagree.
 
 use crate::{
-    port::{CheckFault, ImageFault, ImageFaultKind, NeedFault, NeedKind},
+    needs::SecretVersion,
+    port::{
+        CheckFault, ImageFault, ImageFaultKind, NeedFault, NeedKind, SecretFault, SecretFaultKind,
+    },
     record::{Cause, Ending, Exit, Failure, Fault},
 };
 
@@ -208,6 +211,23 @@ pub fn image_failure(fault: &ImageFault) -> Failure {
         }
     };
     Failure { reason: reason.map(str::to_owned), message }
+}
+
+/// Why a version of a secret cannot be used by tasks that run as `service_account`, as Cloud Run words it of services and
+/// jobs alike (fact: semantics 4.1; "was not found" as Cloud Run's users report it, also where a secret has no version).
+#[must_use]
+pub fn secret_fault(version: &SecretVersion, service_account: &str, fault: &SecretFault) -> String {
+    match fault.kind {
+        SecretFaultKind::Missing => format!("Secret {version} was not found"),
+        SecretFaultKind::Denied => format!(
+            "Permission denied on secret: {version} for Revision service account {service_account}. The service account \
+             used must be granted the 'Secret Manager Secret Accessor' role (roles/secretmanager.secretAccessor) at the \
+             secret, project or higher level."
+        ),
+        SecretFaultKind::Disabled | SecretFaultKind::Unavailable => {
+            format!("Secret {version} cannot be accessed: {}", fault.message)
+        }
+    }
 }
 
 /// Why a job is not ready.

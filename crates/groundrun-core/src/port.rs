@@ -126,6 +126,8 @@ pub struct AttemptSpec {
     pub id: AttemptId,
     /// The host name inside: the execution's name, cut to 63 bytes.
     pub hostname: String,
+    /// As whom it asks for secrets; empty where the job says nothing.
+    pub service_account: String,
     /// At least one, in the order of the spec.
     pub containers: Vec<ContainerSpec>,
     /// What the containers can mount.
@@ -171,6 +173,8 @@ pub enum EnvValue {
     Literal(String),
     /// What the version of the secret holds when the attempt starts.
     Secret(SecretVersion),
+    /// The same; not set at all where there is no such secret or version.
+    OptionalSecret(SecretVersion),
 }
 
 impl From<String> for EnvValue {

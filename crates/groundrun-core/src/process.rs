@@ -140,7 +140,7 @@ mod tests {
     fn process(image: &ImageConfig, spec: &ContainerSpec) -> Result<Process, ProcessFault> {
         let literal = |(name, value): &(String, EnvValue)| match value {
             EnvValue::Literal(value) => (name.clone(), value.clone()),
-            EnvValue::Secret(version) => panic!("nothing to resolve {version:?} with"),
+            value => panic!("nothing to resolve {value:?} with"),
         };
         let env: Vec<_> = spec.env.iter().map(literal).collect();
         Process::new(image, spec, &env)

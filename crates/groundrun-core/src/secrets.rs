@@ -7,7 +7,7 @@ use groundrun_api::v1;
 
 use crate::{
     needs::{SecretNeed, SecretVersion},
-    port::SecretFile,
+    port::{ContainerSpec, MountSpec, SecretFile, VolumeKind, VolumeSpec},
 };
 
 /// Says which secrets of other projects are meant by which names: `alias:projects/P/secrets/S`, with commas between them.
@@ -22,9 +22,13 @@ const DEFAULT_MODE: u32 = 0o444;
 /// Taken from every mode that is given (fact: the discovery document).
 const UMASK: u32 = 0o222;
 
-/// Names for secrets of other projects.
+/// What names of secrets mean in a job.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Aliases(BTreeMap<String, Secret>);
+pub(crate) struct Names {
+    project: String,
+    /// Those that stand for secrets of other projects.
+    aliases: BTreeMap<String, Secret>,
+}
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 struct Secret {
@@ -41,9 +45,12 @@ pub(crate) enum AliasFault {
     Twice(String),
 }
 
-impl Aliases {
-    /// Those of `annotations`, and what of them is not one.
-    pub(crate) fn of(annotations: &BTreeMap<String, String>) -> (Self, Vec<AliasFault>) {
+impl Names {
+    /// Those of a job of `project`, and what of its template's `annotations` says nothing.
+    pub(crate) fn of(
+        project: &str,
+        annotations: &BTreeMap<String, String>,
+    ) -> (Self, Vec<AliasFault>) {
         let text = annotations.get(ANNOTATION).map(String::as_str).unwrap_or_default();
         let (mut aliases, mut faults) = (BTreeMap::new(), Vec::new());
         for entry in text.split(',').filter(|_| !text.is_empty()) {
@@ -51,25 +58,49 @@ impl Aliases {
                 faults.push(AliasFault::Form(entry.to_owned()));
                 continue;
             };
-            if aliases.insert(alias.to_owned(), secret.clone()).is_some_and(|other| other != secret)
-            {
+            let other = aliases.insert(alias.to_owned(), secret.clone());
+            if other.is_some_and(|other| other != secret) {
                 faults.push(AliasFault::Twice(alias.to_owned()));
             }
         }
-        (Self(aliases), faults)
+        (Self { project: project.to_owned(), aliases }, faults)
     }
 
-    /// What `name`, an alias or the name of a secret of `project`, means.
-    pub(crate) fn resolve(&self, project: &str, name: &str, key: &str) -> SecretVersion {
-        let (project, secret) = match self.0.get(name) {
-            Some(secret) => (secret.project.as_str(), secret.name.as_str()),
-            None => (project, name),
+    /// The version `key` of what `name` means.
+    fn version(&self, name: &str, key: &str) -> SecretVersion {
+        let (project, secret) = match self.aliases.get(name) {
+            Some(secret) => (&*secret.project, &*secret.name),
+            None => (&*self.project, name),
         };
         SecretVersion {
             project: project.to_owned(),
             secret: secret.to_owned(),
             version: key.to_owned(),
         }
+    }
+
+    /// What a variable is set from.
+    pub(crate) fn selected(&self, selector: &v1::SecretKeySelector) -> SecretVersion {
+        let text = |given: &Option<String>| given.clone().unwrap_or_default();
+        self.version(&text(&selector.name), &text(&selector.key))
+    }
+
+    /// The files of a volume. Without items there is one, called as the volume calls the secret.
+    pub(crate) fn files(&self, source: &v1::SecretVolumeSource) -> Vec<SecretFile> {
+        let name = source.secret_name.as_deref().unwrap_or_default();
+        let file = |path: &str, key: &str, mode: Option<i32>| SecretFile {
+            path: clean(path),
+            mode: given(mode).or(given(source.default_mode)).unwrap_or(DEFAULT_MODE),
+            version: self.version(name, key),
+        };
+        if source.items.is_empty() {
+            return vec![file(name, LATEST, None)];
+        }
+        let item = |item: &v1::KeyToPath| {
+            let (path, key) = (item.path.as_deref(), item.key.as_deref());
+            file(path.unwrap_or_default(), key.unwrap_or_default(), item.mode)
+        };
+        source.items.iter().map(item).collect()
     }
 }
 
@@ -103,7 +134,7 @@ pub(crate) fn needs(
     annotations: &BTreeMap<String, String>,
     task: &v1::TaskSpec,
 ) -> Vec<SecretNeed> {
-    let (aliases, _) = Aliases::of(annotations);
+    let (names, _) = Names::of(project, annotations);
     let mut needs = Vec::new();
     for (n, container) in task.containers.iter().enumerate() {
         for (m, variable) in container.env.iter().enumerate() {
@@ -112,13 +143,13 @@ pub(crate) fn needs(
             };
             let path = format!("spec.template.spec.containers[{n}].env[{m}]");
             let field = format!("{path}.value_from.secret_key_ref.name");
-            needs.push(SecretNeed { field, version: selected(project, &aliases, selector) });
+            needs.push(SecretNeed { field, version: names.selected(selector) });
         }
     }
     for (n, volume) in task.volumes.iter().enumerate() {
         let Some(source) = &volume.secret else { continue };
         let path = format!("spec.template.spec.volumes[{n}].secret");
-        for (m, file) in files(project, &aliases, source).into_iter().enumerate() {
+        for (m, file) in names.files(source).into_iter().enumerate() {
             let field = match source.items.is_empty() {
                 true => format!("{path}.secret_name"),
                 false => format!("{path}.items[{m}].key"),
@@ -134,36 +165,53 @@ pub(crate) fn selector(variable: &v1::EnvVar) -> Option<&v1::SecretKeySelector> 
     variable.value_from.as_ref()?.secret_key_ref.as_ref()
 }
 
-/// What a selector means in a job of `project`.
-pub(crate) fn selected(
-    project: &str,
-    aliases: &Aliases,
-    selector: &v1::SecretKeySelector,
-) -> SecretVersion {
-    let text = |given: &Option<String>| given.clone().unwrap_or_default();
-    aliases.resolve(project, &text(&selector.name), &text(&selector.key))
+/// A path below a mount, without what says nothing.
+pub(crate) fn clean(path: &str) -> String {
+    let says = |part: &&str| !part.is_empty() && *part != ".";
+    path.split('/').filter(says).collect::<Vec<_>>().join("/")
 }
 
-/// The files of a volume in a job of `project`. Without items there is one, called as the volume calls the secret.
-pub(crate) fn files(
-    project: &str,
-    aliases: &Aliases,
-    source: &v1::SecretVolumeSource,
-) -> Vec<SecretFile> {
-    let name = source.secret_name.as_deref().unwrap_or_default();
-    let file = |path: &str, key: &str, mode: Option<i32>| SecretFile {
-        path: path.to_owned(),
-        mode: given(mode).or(given(source.default_mode)).unwrap_or(DEFAULT_MODE),
-        version: aliases.resolve(project, name, key),
-    };
-    if source.items.is_empty() {
-        return vec![file(name, LATEST, None)];
+/// Where a container mounts several volumes of secrets at one path, they become one with the files of all.
+pub(crate) fn join(containers: &mut [ContainerSpec], volumes: &mut Vec<VolumeSpec>) {
+    for container in containers {
+        let mut places: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
+        for mount in &container.mounts {
+            if files_of(volumes, &mount.volume).is_some() {
+                places.entry(&mount.path).or_default().push(&mount.volume);
+            }
+        }
+        let mut joined = Vec::new();
+        for (path, names) in places.into_iter().filter(|(_, names)| names.len() > 1) {
+            let files = names.iter().filter_map(|name| files_of(volumes, name)).flatten();
+            // No name of a volume has a '+' in it.
+            let volume = VolumeSpec {
+                name: names.join("+"),
+                kind: VolumeKind::Secret(files.cloned().collect()),
+            };
+            joined.push((path.to_owned(), volume));
+        }
+        for (path, volume) in joined {
+            let is_one = |mount: &MountSpec| {
+                mount.path == path && files_of(volumes, &mount.volume).is_some()
+            };
+            container.mounts.retain(|mount| !is_one(mount));
+            let name = volume.name.clone();
+            container.mounts.push(MountSpec { volume: name, path, read_only: false });
+            if !volumes.contains(&volume) {
+                volumes.push(volume);
+            }
+        }
     }
-    let item = |item: &v1::KeyToPath| {
-        let (path, key) = (item.path.as_deref(), item.key.as_deref());
-        file(path.unwrap_or_default(), key.unwrap_or_default(), item.mode)
-    };
-    source.items.iter().map(item).collect()
+}
+
+fn files_of<'volumes>(
+    volumes: &'volumes [VolumeSpec],
+    name: &str,
+) -> Option<&'volumes [SecretFile]> {
+    match &volumes.iter().find(|volume| volume.name == name)?.kind {
+        VolumeKind::Secret(files) => Some(files),
+        _ => None,
+    }
 }
 
 /// A mode that is set: 0 is none.
@@ -178,8 +226,11 @@ mod tests {
 
     use super::*;
     use crate::{
+        id::AttemptId,
         needs::Needs,
-        samples::{CONTAINER, decode, job, least, with},
+        port::{AttemptSpec, EnvValue},
+        samples::{CONTAINER, execution_of, job, least, with},
+        template::TaskTemplate,
     };
 
     const VOLUMES: &str = "/spec/template/spec/template/spec/volumes";
@@ -190,19 +241,16 @@ mod tests {
 
     /// Field and resource name of each need.
     fn needed(document: Value) -> Vec<(String, String)> {
-        let mut job = job(least());
-        job.spec = decode(document).spec.expect("a spec").into();
-        let needs = Needs::of(&job);
+        let needs = Needs::of(&job(document));
         needs.secrets.iter().map(|need| (need.field.clone(), need.version.to_string())).collect()
     }
 
     #[test]
     fn an_alias_is_a_name_for_a_secret_of_another_project() {
-        let (aliases, faults) = Aliases::of(&annotated(
-            "a:projects/123/secrets/S_1,b-2:projects/other-project/secrets/t",
-        ));
+        let text = "a:projects/123/secrets/S_1,b-2:projects/other-project/secrets/t";
+        let (names, faults) = Names::of("acme", &annotated(text));
         assert_eq!(faults, []);
-        let means = |name: &str| aliases.resolve("acme", name, "7").to_string();
+        let means = |name: &str| names.version(name, "7").to_string();
         assert_eq!(means("a"), "projects/123/secrets/S_1/versions/7");
         assert_eq!(means("b-2"), "projects/other-project/secrets/t/versions/7");
         assert_eq!(means("t"), "projects/acme/secrets/t/versions/7");
@@ -219,12 +267,15 @@ mod tests {
             "a b:projects/1/secrets/s",
             "a:secrets/s",
         ] {
-            let (_, faults) = Aliases::of(&annotated(&format!("ok:projects/1/secrets/s,{bad}")));
+            let (_, faults) =
+                Names::of("acme", &annotated(&format!("ok:projects/1/secrets/s,{bad}")));
             assert_eq!(faults, [AliasFault::Form(bad.to_owned())]);
         }
-        let (_, faults) = Aliases::of(&annotated("a:projects/1/secrets/s,a:projects/1/secrets/s"));
+        let (_, faults) =
+            Names::of("acme", &annotated("a:projects/1/secrets/s,a:projects/1/secrets/s"));
         assert_eq!(faults, []);
-        let (_, faults) = Aliases::of(&annotated("a:projects/1/secrets/s,a:projects/1/secrets/t"));
+        let (_, faults) =
+            Names::of("acme", &annotated("a:projects/1/secrets/s,a:projects/1/secrets/t"));
         assert_eq!(faults, [AliasFault::Twice("a".to_owned())]);
     }
 
@@ -277,7 +328,7 @@ mod tests {
     fn files_are_called_and_protected_as_asked() {
         let files = |source: Value| {
             let source: v1::SecretVolumeSource = serde_json::from_value(source).expect("a volume");
-            let files = files("acme", &Aliases::default(), &source);
+            let files = Names::default().files(&source);
             let line =
                 |file: &SecretFile| (file.path.clone(), file.mode, file.version.version.clone());
             files.iter().map(line).collect::<Vec<_>>()
@@ -295,12 +346,76 @@ mod tests {
         );
         let items = json!([
             {"key": "1", "path": "a", "mode": 0o700},
-            {"key": "2", "path": "b/c"},
+            {"key": "2", "path": "./b//c/"},
             {"key": "3", "path": "d", "mode": 0},
         ]);
         assert_eq!(
             files(json!({"secretName": "s", "defaultMode": 0o400, "items": items})),
             [line("a", 0o500, "1"), line("b/c", 0o400, "2"), line("d", 0o400, "3")]
         );
+    }
+
+    #[test]
+    fn a_start_has_the_secrets_of_its_project_and_of_others() {
+        let variable = |name: &str, optional: bool| {
+            let selector = json!({"name": "s", "key": "1", "optional": optional});
+            json!({"name": name, "valueFrom": {"secretKeyRef": selector}})
+        };
+        let env = json!([variable("A", false), variable("B", true)]);
+        let document = with(least(), &format!("{CONTAINER}/env"), env);
+        let volumes = json!([{"name": "v", "secret": {"secretName": "t"}}]);
+        let document = with(document, VOLUMES, volumes);
+        let mounts = json!([{"name": "v", "mountPath": "/s"}]);
+        let document = with(document, &format!("{CONTAINER}/volumeMounts"), mounts);
+        let pointer = "/spec/template/metadata/annotations/run.googleapis.com~1secrets";
+        let document = with(document, pointer, json!("t:projects/123/secrets/u"));
+        let AttemptSpec { containers, volumes, service_account, .. } = start(document);
+        assert_eq!(service_account, "420000000042-compute@developer.gserviceaccount.com");
+        let version = |project: &str, secret: &str, version: &str| SecretVersion {
+            project: project.to_owned(),
+            secret: secret.to_owned(),
+            version: version.to_owned(),
+        };
+        let of = |name: &str| {
+            let found = containers[0].env.iter().find(|(known, _)| known == name);
+            found.map(|(_, value)| value.clone())
+        };
+        assert_eq!(of("A"), Some(EnvValue::Secret(version("acme", "s", "1"))));
+        assert_eq!(of("B"), Some(EnvValue::OptionalSecret(version("acme", "s", "1"))));
+        let file = SecretFile {
+            path: "t".to_owned(),
+            mode: 0o444,
+            version: version("123", "u", "latest"),
+        };
+        assert_eq!(volumes[0].kind, VolumeKind::Secret(vec![file]));
+    }
+
+    #[test]
+    fn secrets_that_are_mounted_at_one_path_are_there_together() {
+        let volume = |name: &str| json!({"name": name, "secret": {"secretName": name}});
+        let volumes = json!([volume("a"), volume("b"), volume("c"), {"name": "e", "emptyDir": {}}]);
+        let mount = |name: &str, path: &str| json!({"name": name, "mountPath": path});
+        let mounts = json!([
+            mount("a", "/s"),
+            mount("e", "/e"),
+            mount("b", "/s/"),
+            mount("c", "/t"),
+            mount("a", "/u")
+        ]);
+        let document =
+            with(with(least(), VOLUMES, volumes), &format!("{CONTAINER}/volumeMounts"), mounts);
+        let AttemptSpec { containers, volumes, .. } = start(document);
+        let mounts = containers[0].mounts.iter();
+        let mounts: Vec<_> = mounts.map(|mount| (&*mount.volume, &*mount.path)).collect();
+        assert_eq!(mounts, [("e", "/e"), ("c", "/t"), ("a", "/u"), ("a+b", "/s")]);
+        let files = files_of(&volumes, "a+b").expect("it is there");
+        assert_eq!(files.iter().map(|file| &*file.path).collect::<Vec<_>>(), ["a", "b"]);
+    }
+
+    fn start(document: Value) -> AttemptSpec {
+        let execution = execution_of(document);
+        let template = TaskTemplate::of(&execution).expect("complete");
+        let id = AttemptId { execution: execution.uid, task: 0, attempt: 0 };
+        template.attempt(id, &["sha256:0".to_owned()])
     }
 }

@@ -9,6 +9,7 @@ use crate::{
     needs::Connection,
     port::{AttemptSpec, ContainerSpec, EnvValue, Limits, VolumeSpec},
     record::Execution,
+    secrets,
 };
 
 /// Between SIGTERM and SIGKILL, for cancel, delete and timeout alike (fact: semantics 4.5).
@@ -31,6 +32,7 @@ pub struct TaskTemplate {
     timeout: Duration,
     job: String,
     execution: String,
+    service_account: String,
     containers: Vec<ContainerSpec>,
     volumes: Vec<VolumeSpec>,
     connection: Option<Connection>,
@@ -62,8 +64,9 @@ impl TaskTemplate {
             cpu_millis: sum.cpu_millis.saturating_add(each.limits.cpu_millis),
             memory_bytes: sum.memory_bytes.saturating_add(each.limits.memory_bytes),
         });
-        let mut volumes = containers::volumes(task, limits.memory_bytes)?;
+        let mut volumes = containers::volumes(execution, task, limits.memory_bytes)?;
         instances::show(&execution.annotations, &mut containers, &mut volumes);
+        secrets::join(&mut containers, &mut volumes);
         Ok(Self {
             count,
             // 0 and more than there are tasks: as many as capacity allows (fact: semantics 11).
@@ -77,6 +80,7 @@ impl TaskTemplate {
             ),
             job: execution.job.name.clone(),
             execution: execution.name.clone(),
+            service_account: task.service_account_name.clone().unwrap_or_default(),
             containers,
             volumes,
             connection: connection::connection(&execution.annotations),
@@ -104,6 +108,7 @@ impl TaskTemplate {
         AttemptSpec {
             id,
             hostname,
+            service_account: self.service_account.clone(),
             containers: containers.collect(),
             volumes: self.volumes.clone(),
             connection: self.connection.clone(),

@@ -314,6 +314,7 @@ mod tests {
         Box::new(AttemptSpec {
             id: id(task),
             hostname: String::new(),
+            service_account: String::new(),
             containers: vec![ContainerSpec::default()],
             volumes: vec![],
             connection: None,

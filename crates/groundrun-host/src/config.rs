@@ -8,7 +8,7 @@ use std::{
     sync::Arc,
 };
 
-use groundrun_core::process::ImageConfig;
+use groundrun_core::{port::Secrets, process::ImageConfig};
 use groundrun_shim::protocol::LogBounds;
 use jiff::Timestamp;
 
@@ -16,6 +16,7 @@ use crate::{
     cgroup::Demand,
     instances::Target,
     network::{Apart, Networks, Router, TaskServices},
+    secrets::NoSecrets,
 };
 
 /// Ids of one container: 0 to 65535 inside.
@@ -50,6 +51,8 @@ pub struct HostConfig {
     pub writable_layer: WritableLayer,
     /// Where Cloud SQL instances (`project:region:instance`) lead.
     pub instances: BTreeMap<String, Target>,
+    /// Where what secrets hold is asked for, by the threads that start attempts.
+    pub secrets: Arc<dyn Secrets>,
     /// How much of an attempt's output is kept.
     pub log: LogBounds,
     /// Starts in flight at once, whatever is asked: with two cores, throughput stops growing at 2 to 8, and more only
@@ -74,6 +77,7 @@ impl HostConfig {
             router: None,
             writable_layer: WritableLayer::Memory,
             instances: BTreeMap::new(),
+            secrets: Arc::new(NoSecrets),
             // One entry of Cloud Logging holds 256 KiB; 64 MiB of each attempt are enough to find out what happened.
             log: LogBounds { line_bytes: 256 << 10, total_bytes: 64 << 20 },
             starts_at_once: STARTS_AT_ONCE,

@@ -7,8 +7,8 @@ use std::{
 
 use groundrun_core::{
     port::{
-        AttemptSpec, ContainerSpec, EnvValue, Medium, MountSpec, Probe, ProbeCheck, VolumeKind,
-        VolumeSpec,
+        AttemptSpec, ContainerSpec, EnvValue, Medium, MountSpec, Probe, ProbeCheck, SecretFile,
+        VolumeKind, VolumeSpec,
     },
     process::{Process, ProcessFault},
 };
@@ -22,6 +22,7 @@ use crate::{
     config::{HostConfig, Mountable, WritableLayer},
     instances::{self, Unmapped},
     network::SERVICES,
+    secrets::Fetched,
 };
 
 /// Open files, as Cloud Run's container contract has it. Lowered to what the machine permits.
@@ -65,7 +66,7 @@ pub(crate) struct Ground {
     pub(crate) cgroup: AttemptCgroup,
 }
 
-/// Puts the launch of `spec` together; `grounds` has one for each container.
+/// Puts the launch of `spec` together; `grounds` has one for each container, `fetched` what it takes from secrets.
 ///
 /// # Errors
 /// When there is nothing that could be run, whatever the images' files are.
@@ -76,6 +77,7 @@ pub(crate) fn launch(
     config: &HostConfig,
     attached: &Attached,
     host: &HostFiles,
+    fetched: &Fetched,
 ) -> Result<Launch, LaunchFault> {
     let containers = spec.containers.iter().zip(grounds).enumerate();
     Ok(Launch {
@@ -83,10 +85,10 @@ pub(crate) fn launch(
         containers: containers
             .map(|(index, (container, ground))| {
                 let writable = writable(spec, index, dir, config);
-                launched(spec, container, ground, writable)
+                launched(spec, container, ground, writable, fetched)
             })
             .collect::<Result<_, _>>()?,
-        volumes: volumes(spec, dir)?,
+        volumes: volumes(spec, dir, fetched)?,
         instances: instances::of(spec, &config.instances)?,
         id_base: config.id_base,
         files: files(&spec.hostname, attached, host),
@@ -161,7 +163,7 @@ fn volume_path(dir: &Path, index: usize) -> PathBuf {
     dir.join(VOLUMES).join(index.to_string())
 }
 
-fn volumes(spec: &AttemptSpec, dir: &Path) -> Result<Vec<Volume>, LaunchFault> {
+fn volumes(spec: &AttemptSpec, dir: &Path, fetched: &Fetched) -> Result<Vec<Volume>, LaunchFault> {
     let memory: u64 = spec.containers.iter().map(|container| container.limits.memory_bytes).sum();
     let volume = |(index, volume): (usize, &VolumeSpec)| match &volume.kind {
         VolumeKind::EmptyDir { medium: Medium::Memory, size_limit } => {
@@ -173,7 +175,10 @@ fn volumes(spec: &AttemptSpec, dir: &Path) -> Result<Vec<Volume>, LaunchFault> {
         VolumeKind::EmptyDir { medium: Medium::Disk, size_limit: Some(_) } => {
             Ok(Volume::Image { file: volume_path(dir, index) })
         }
-        VolumeKind::Secret(_) => Err(LaunchFault::Unsupported("a volume of secrets")),
+        VolumeKind::Secret(files) => {
+            let files = files.iter().map(|file| secret_file(file, fetched));
+            Ok(Volume::Secret { files: files.collect::<Result<_, _>>()? })
+        }
         VolumeKind::Bucket { .. } => Err(LaunchFault::Unsupported("a volume of a bucket")),
         VolumeKind::Nfs { .. } => Err(LaunchFault::Unsupported("a volume of an NFS server")),
         VolumeKind::CloudSql(_) => Ok(Volume::Sockets),
@@ -186,8 +191,11 @@ fn launched(
     container: &ContainerSpec,
     ground: Ground,
     writable: Writable,
+    fetched: &Fetched,
 ) -> Result<Container, LaunchFault> {
-    let process = Process::new(&ground.image.config, container, &environment(container)?)?;
+    let Environment { laid, sealed } = environment(container, fetched);
+    let process = Process::new(&ground.image.config, container, &laid)?;
+    let is_plain = |(name, _): &(String, String)| sealed.iter().all(|(other, _)| other != name);
     let unknown = |what, name: &String| LaunchFault::Unknown {
         what,
         name: name.clone(),
@@ -213,7 +221,8 @@ fn launched(
         root: Root { layers: ground.image.layers, writable },
         process: protocol::Process {
             argv: process.argv,
-            env: process.env,
+            env: process.env.into_iter().filter(is_plain).collect(),
+            sealed_env: sealed,
             cwd: process.cwd,
             user: process.user,
             rlimits: rlimits(),
@@ -225,12 +234,37 @@ fn launched(
     })
 }
 
-fn environment(container: &ContainerSpec) -> Result<Vec<(String, String)>, LaunchFault> {
-    let variable = |(name, value): &(String, EnvValue)| match value {
-        EnvValue::Literal(value) => Ok((name.clone(), value.clone())),
-        EnvValue::Secret(_) => Err(LaunchFault::Unsupported("a variable from a secret")),
-    };
-    container.env.iter().map(variable).collect()
+/// The variables of a container.
+struct Environment {
+    /// All, those that are sealed without their values.
+    laid: Vec<(String, String)>,
+    /// Those whose value is sealed: names and places.
+    sealed: Vec<(String, usize)>,
+}
+
+/// Of a name that is there twice, the later.
+fn environment(container: &ContainerSpec, fetched: &Fetched) -> Environment {
+    let mut environment = Environment { laid: Vec::new(), sealed: Vec::new() };
+    for (name, value) in &container.env {
+        let (value, place) = match value {
+            EnvValue::Literal(value) => (value.clone(), None),
+            EnvValue::Secret(version) | EnvValue::OptionalSecret(version) => {
+                // What is not there and need not be leaves the image's.
+                let Some(place) = fetched.place(version) else { continue };
+                (String::new(), Some(place))
+            }
+        };
+        environment.sealed.retain(|(other, _)| other != name);
+        environment.sealed.extend(place.map(|place| (name.clone(), place)));
+        environment.laid.push((name.clone(), value));
+    }
+    environment
+}
+
+fn secret_file(file: &SecretFile, fetched: &Fetched) -> Result<protocol::SecretFile, LaunchFault> {
+    let sealed = fetched.place(&file.version);
+    let sealed = sealed.ok_or(LaunchFault::Unsupported("a file of a secret that is not there"))?;
+    Ok(protocol::SecretFile { path: file.path.clone(), mode: file.mode, sealed })
 }
 
 fn probe(probe: &Probe) -> protocol::Probe {
@@ -306,7 +340,8 @@ mod tests {
     use std::{sync::Arc, time::Duration};
 
     use groundrun_core::{
-        port::{ContainerSpec, Limits},
+        needs::SecretVersion,
+        port::{ContainerSpec, Limits, SecretFault, SecretValue, Secrets},
         process::ImageConfig,
     };
     use jiff::Timestamp;
@@ -328,6 +363,7 @@ mod tests {
         AttemptSpec {
             id: "f81d4fae-7dec-11d0-a765-00a0c91e6bf6/12-3".parse().expect("it is an id"),
             hostname: "job-x".into(),
+            service_account: String::new(),
             containers: vec![container("main")],
             volumes: vec![],
             connection: None,
@@ -359,7 +395,17 @@ mod tests {
             hosts: "127.0.0.1 localhost\n192.0.2.7 db".into(),
         };
         let grounds = spec.containers.iter().map(ground).collect();
-        launch(spec, grounds, Path::new("/data/a"), config, attached, &host)
+        let fetched = Fetched::of(spec, &Numbers).expect("all are there");
+        launch(spec, grounds, Path::new("/data/a"), config, attached, &host, &fetched)
+    }
+
+    /// Every version holds its number.
+    struct Numbers;
+
+    impl Secrets for Numbers {
+        fn access(&self, version: &SecretVersion, _: &str) -> Result<SecretValue, SecretFault> {
+            Ok(SecretValue::new(version.version.as_bytes().to_vec()))
+        }
     }
 
     fn attached(attached: &Attached) -> Launch {
@@ -385,6 +431,31 @@ mod tests {
         assert_eq!(container.root.layers.len(), 2);
         assert_eq!(launch.timeout, Duration::from_secs(600));
         assert_eq!(launch.hostname, "job-x");
+    }
+
+    #[test]
+    fn what_secrets_hold_is_named_by_its_place_alone() {
+        let version = |version: &str| SecretVersion {
+            project: "p".into(),
+            secret: "s".into(),
+            version: version.into(),
+        };
+        let secret = |key: &str| EnvValue::Secret(version(key));
+        let mut spec = spec();
+        let twice = [("B", secret("1001")), ("B", "plain".into()), ("C", secret("1002"))];
+        let twice = twice.map(|(name, value)| (name.to_owned(), value));
+        spec.containers[0].env.extend(twice);
+        spec.containers[0].env.push(("A".to_owned(), secret("1003")));
+        let file = SecretFile { path: "f".into(), mode: 0o400, version: version("1002") };
+        spec.volumes = vec![VolumeSpec { name: "v".into(), kind: VolumeKind::Secret(vec![file]) }];
+        let launch = of(&spec, |_| {}).expect("it can be run");
+        let process = &launch.containers[0].process;
+        assert_eq!(process.sealed_env, [("C".to_owned(), 1), ("A".to_owned(), 2)]);
+        assert!(process.env.contains(&("B".into(), "plain".into())));
+        assert!(process.env.iter().all(|(name, _)| name != "A" && name != "C"));
+        let file = protocol::SecretFile { path: "f".into(), mode: 0o400, sealed: 1 };
+        assert_eq!(launch.volumes, [Volume::Secret { files: vec![file] }]);
+        assert!(!format!("{launch:?}").contains("100"), "{launch:?}");
     }
 
     #[test]

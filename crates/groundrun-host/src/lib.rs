@@ -18,6 +18,7 @@ pub mod network;
 mod orphans;
 mod program;
 mod removal;
+mod secrets;
 mod settle;
 mod volumes;
 mod watch;
@@ -31,3 +32,4 @@ pub use config::{
     default_cgroup, default_id_base,
 };
 pub use logs::{HostLogs, LogsError};
+pub use secrets::NoSecrets;

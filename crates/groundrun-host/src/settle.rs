@@ -32,6 +32,7 @@ use crate::{
     launch::{Attached, Ground, HostFiles, directories, images, launch},
     network::{Namespace, TakeError, TaskNetwork, TaskSockets},
     orphans,
+    secrets::{FetchFault, Fetched},
     volumes::make_image,
     watch::{Bell, Waited, wait_readable},
 };
@@ -181,11 +182,13 @@ impl Means {
                 return Ok(Some(self.not_started(StartFailed::ours(why))));
             }
         };
-        let launch = match self.prepare(spec, &attached) {
-            Ok(launch) => launch,
+        let (launch, fetched) = match self.prepare(spec, &attached) {
+            Ok(prepared) => prepared,
             Err(failed) => return Ok(Some(self.not_started(failed))),
         };
-        let connection = match self.spawner.launch(&launch, given.as_ref()) {
+        let launched = self.spawner.launch_sealed(&launch, &fetched.sealed(), given.as_ref());
+        drop(fetched);
+        let connection = match launched {
             Ok(connection) => Arc::new(connection),
             // Nothing can be started any more, and that is no fault of this attempt: it waits for the next server.
             Err(err @ LaunchError::SpawnerGone) => return Err(chain(&err)),
@@ -256,13 +259,20 @@ impl Means {
         Ok((attached, Some(Given { namespace, sockets: sockets.into_list() })))
     }
 
-    fn prepare(&self, spec: &AttemptSpec, attached: &Attached) -> Result<Launch, StartFailed> {
+    fn prepare(
+        &self,
+        spec: &AttemptSpec,
+        attached: &Attached,
+    ) -> Result<(Launch, Fetched), StartFailed> {
+        let fetched = Fetched::of(spec, &*self.config.secrets)
+            .map_err(|FetchFault { whose, why }| StartFailed { whose, why })?;
         self.cgroups.stand().map_err(StartFailed::of_ours)?;
         let grounds = self.grounds(spec)?;
         let dir = self
             .make_dirs(spec)
             .map_err(|(dir, err)| StartFailed::ours(format!("make {}: {err}", dir.display())))?;
-        launch(spec, grounds, &dir, &self.config, attached, &self.host_files)
+        launch(spec, grounds, &dir, &self.config, attached, &self.host_files, &fetched)
+            .map(|launch| (launch, fetched))
             .map_err(|fault| StartFailed { whose: Fault::Theirs, why: fault.to_string() })
     }
 
@@ -387,6 +397,7 @@ mod tests {
         Box::new(AttemptSpec {
             id: "f81d4fae-7dec-11d0-a765-00a0c91e6bf6/0-0".parse().expect("it is an id"),
             hostname: String::new(),
+            service_account: String::new(),
             containers: vec![ContainerSpec::default()],
             volumes: vec![],
             connection: None,

@@ -118,6 +118,7 @@ impl Ours {
                 process: Process {
                     argv: vec!["/job".into(), "true".into()],
                     env: vec![("PATH".into(), "/bin".into())],
+                    sealed_env: vec![],
                     cwd: String::new(),
                     user: String::new(),
                     rlimits: vec![],

@@ -14,6 +14,7 @@ pub mod log;
 pub mod protocol;
 mod relay;
 mod sandbox;
+mod sealed;
 mod seccomp;
 mod shim;
 mod spawner;

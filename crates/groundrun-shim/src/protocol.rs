@@ -20,7 +20,8 @@ use serde::{Deserialize, Serialize};
 /// have one container each.
 pub const VERSION: u32 = 2;
 
-/// All that a shim needs to run one attempt, with nothing left to decide.
+/// All that a shim needs to run one attempt, with nothing left to decide. What secrets hold is not in it: it is handed over
+/// beside it, sealed, and named here by place (see [`SpawnerHandle::launch_sealed`](crate::SpawnerHandle::launch_sealed)).
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Launch {
     /// The attempt's directory (see [`crate::dir`]): absolute, made by the server, on a local file system.
@@ -139,6 +140,11 @@ pub enum Volume {
     },
     /// The sockets of the launch's [`Instance`]s. At most once.
     Sockets,
+    /// In memory, made by the shim with these files, which nobody can change.
+    Secret {
+        /// No two have the same path, and none is below another.
+        files: Vec<SecretFile>,
+    },
 }
 
 /// A Cloud SQL instance whose socket containers see: relayed from the machine's network as long as the attempt lasts.
@@ -195,6 +201,17 @@ impl fmt::Display for Address {
             Self::Unix(path) => path.display().fmt(f),
         }
     }
+}
+
+/// A file of a volume of secrets, owned by the container's root.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SecretFile {
+    /// Relative to the volume, without `..`. Directories on the way are made, 0755.
+    pub path: String,
+    /// Permission bits.
+    pub mode: u32,
+    /// What is in it: place among what is sealed.
+    pub sealed: usize,
 }
 
 /// A volume in a container's file system.
@@ -268,6 +285,8 @@ pub struct Process {
     pub argv: Vec<String>,
     /// The whole environment. `HOME` is added from the image's `/etc/passwd` when it is missing.
     pub env: Vec<(String, String)>,
+    /// Variables besides: names, and the places of their values among what is sealed.
+    pub sealed_env: Vec<(String, usize)>,
     /// Absolute; empty means `/`. Made if it is missing, and then owned by the user.
     pub cwd: String,
     /// As in an image's config: empty, `1000`, `name`, `name:group`, `1000:1000`; names are the image's.

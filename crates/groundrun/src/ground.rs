@@ -7,13 +7,13 @@ use std::{
 use groundrun_core::{
     id::{AttemptId, ExecutionUid},
     log::{LogLine, LogPosition},
-    port::{Images, Inbox},
+    port::{Images, Inbox, Secrets},
     process::ImageConfig,
 };
 use groundrun_engine::{Engine, EngineConfig, Mailbox};
 use groundrun_host::{
-    HostBackend, HostConfig, HostLogs, Mountable, Mounts, MountsError, OpenError, PrivateNetwork,
-    Share, capacity,
+    HostBackend, HostConfig, HostLogs, Mountable, Mounts, MountsError, NoSecrets, OpenError,
+    PrivateNetwork, Share, capacity,
     cgroup::Unenforced,
     network::{Apart, Networks},
 };
@@ -145,6 +145,8 @@ impl Running {
         };
         host.instances = ground.cloudsql.clone();
         host.demand = prepare::demand(ground);
+        let secrets: Arc<dyn Secrets> = Arc::new(NoSecrets);
+        host.secrets = Arc::clone(&secrets);
         let backend = HostBackend::new(host, mounts, rights.spawner.clone(), Arc::clone(&inbox))
             .map_err(|e| cannot_prepare(&e))?;
         if let Some(address) = backend.host_address() {
@@ -167,7 +169,7 @@ impl Running {
             resync: RESYNC,
         };
         let images = Arc::new(images);
-        let provided = Provided { instances: ground.cloudsql.clone(), networks };
+        let provided = Provided { instances: ground.cloudsql.clone(), networks, secrets };
         let asked: Arc<dyn Images> = Arc::new(
             Checked::start(Arc::new(provided), images.clone(), Arc::clone(&inbox))
                 .map_err(|e| failed("start the checks of jobs", &e))?,

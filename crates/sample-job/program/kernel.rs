@@ -28,6 +28,7 @@ mod nr {
     pub const OPENAT: usize = 257;
     pub const MKNODAT: usize = 259;
     pub const UNSHARE: usize = 272;
+    pub const STATX: usize = 332;
     pub const CLONE3: usize = 435;
 }
 
@@ -57,6 +58,7 @@ mod nr {
     pub const OPENAT: usize = 56;
     pub const MKNODAT: usize = 33;
     pub const UNSHARE: usize = 97;
+    pub const STATX: usize = 291;
     pub const CLONE3: usize = 435;
 }
 
@@ -93,6 +95,18 @@ pub fn read(fd: usize, bytes: &mut [u8]) -> isize {
 /// `path` ends with a zero.
 pub fn open(path: &[u8], flags: usize) -> isize {
     call(nr::OPENAT, [AT_FDCWD, path.as_ptr() as usize, flags, 0o644, 0, 0])
+}
+
+/// Mode bits, owner and group of what is at `path`, which ends with a zero.
+pub fn stat(path: &[u8]) -> Result<[u64; 3], isize> {
+    const BASIC: usize = 0x7ff;
+    // `struct statx`; uid and gid are its sixth and seventh words, the mode the lower half of the eighth.
+    let mut words = [0u32; 64];
+    let at = words.as_mut_ptr() as usize;
+    match call(nr::STATX, [AT_FDCWD, path.as_ptr() as usize, 0, BASIC, at, 0]) {
+        0 => Ok([u64::from(words[7] & 0o7777), words[5].into(), words[6].into()]),
+        error => Err(error),
+    }
 }
 
 pub fn close(fd: usize) {

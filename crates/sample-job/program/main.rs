@@ -34,6 +34,7 @@ fn run(world: &World) -> u8 {
         Some(b"env") => verbs::env(world),
         Some(b"status") => verbs::cat(b"/proc/self/status\0"),
         Some(b"cat") => verbs::cat(world.argument_z(2).unwrap_or(b"\0")),
+        Some(b"stat") => verbs::stat(world),
         Some(b"ls") => verbs::ls(world.argument_z(2).unwrap_or(b"\0")),
         Some(b"try-mknod") => verbs::try_mknod(),
         Some(b"try-mount") => verbs::try_mount(),

@@ -248,6 +248,26 @@ pub fn cat(path: &[u8]) -> u8 {
     }
 }
 
+/// Of each path its mode in octal, its owner and its group.
+pub fn stat(world: &World) -> u8 {
+    let mut code = 0;
+    let mut n = 2;
+    while let Some(path) = world.argument_z(n) {
+        match kernel::stat(path) {
+            Ok([mode, uid, gid]) => {
+                let mut out = Out::stdout();
+                for digit in [6, 3, 0] {
+                    out.number(mode >> digit & 7);
+                }
+                out.text(b" ").number(uid).text(b" ").number(gid).text(b"\n");
+            }
+            Err(error) => code = told(error),
+        }
+        n += 1;
+    }
+    code
+}
+
 /// One name a line, in the kernel's order.
 pub fn ls(path: &[u8]) -> u8 {
     const DIRECTORY: usize = 0o200_000;

@@ -13,6 +13,7 @@
 //! | `leave PATH TEXT` | writes the text into a file that is there, such as the termination message |
 //! | `spew LINES BYTES` · `stderr TEXT` | writes lines |
 //! | `args …` · `env` · `status` · `cat PATH` · `ls PATH` | prints its arguments, environment, `/proc/self/status`, a file, a directory |
+//! | `stat PATH…` | prints of each its mode in octal, its owner and its group |
 //! | `try-mknod` · `try-mount` · `try-unshare` · `try-clone3` | asks the kernel for what must be refused, prints `errno N` or `permitted` |
 //! | `fork-hold SECS` | exits at once; a child of it holds standard output open |
 //! | `hold-exit` | sleeps; a child of it asks to trace it, so that its end would wait for the child; that says `held` or `errno N` |

@@ -3,7 +3,7 @@
 
 use groundrun_api::v1::{Container, EnvVar, ResourceRequirements};
 
-use super::{faults::Faults, limits, probe, task::TASK};
+use super::{faults::Faults, limits, probe, secret, task::TASK};
 
 /// Environment variables of all containers together; so many arguments, too.
 const ENV_MAX: usize = 1000;
@@ -30,6 +30,7 @@ pub(super) fn admit(index: usize, given: Container, faults: &mut Faults) -> Cont
     image(index, given.image.as_deref().unwrap_or_default(), faults);
     words(&path, &given, faults);
     env(&format!("spec.template.spec.containers[{index}].env"), &given.env, faults);
+    secret::variables(&path, &given.env, faults);
     ports(&path, &given, faults);
     let startup_probe = probe::startup(&path, &given, faults);
     termination_message(index, &given, faults);

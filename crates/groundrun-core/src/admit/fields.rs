@@ -39,6 +39,7 @@ const ON_TEMPLATE: &str =
 const KUBERNETES: &str = "is not supported by Cloud Run.";
 const VOLUME: &str =
     "this kind of volume is not supported yet: use an emptyDir volume, or files of the image.";
+const IN_FULL: &str = "should not be used directly: use `name`.";
 const SERVER: &str = "Set by the server.";
 
 /// Every field of the bodies of `jobs.create`, `jobs.replaceJob` and `jobs.run`.
@@ -169,8 +170,8 @@ pub const FIELDS: &[FieldRule] = &[
     ),
     rule(
         r#"Job.spec.template.metadata.annotations["run.googleapis.com/secrets"]"#,
-        Refused,
-        "secrets are not supported yet: give the value itself as an environment variable.",
+        Honoured,
+        "Names for secrets of other projects: `alias:projects/P/secrets/S`, with commas between them.",
     ),
     rule(
         r#"Job.spec.template.metadata.annotations["run.googleapis.com/vpc-access-connector"]"#,
@@ -232,9 +233,29 @@ pub const FIELDS: &[FieldRule] = &[
         "At most 32768 bytes.",
     ),
     rule(
-        "Job.spec.template.spec.template.spec.containers[].env[].valueFrom",
+        "Job.spec.template.spec.template.spec.containers[].env[].valueFrom.configMapKeyRef",
         Refused,
-        "environment variables from secrets are not supported yet: give the value itself with `value`.",
+        KUBERNETES,
+    ),
+    rule(
+        "Job.spec.template.spec.template.spec.containers[].env[].valueFrom.secretKeyRef.key",
+        Honoured,
+        "A number, `latest` or an alias, looked up when the attempt starts.",
+    ),
+    rule(
+        "Job.spec.template.spec.template.spec.containers[].env[].valueFrom.secretKeyRef.localObjectReference",
+        Refused,
+        IN_FULL,
+    ),
+    rule(
+        "Job.spec.template.spec.template.spec.containers[].env[].valueFrom.secretKeyRef.name",
+        Honoured,
+        "A secret of the job's project, or a name of annotation `run.googleapis.com/secrets`.",
+    ),
+    rule(
+        "Job.spec.template.spec.template.spec.containers[].env[].valueFrom.secretKeyRef.optional",
+        Honoured,
+        "Where it is true, a secret or version that is not there leaves the variable unset.",
     ),
     rule("Job.spec.template.spec.template.spec.containers[].envFrom", Refused, KUBERNETES),
     rule(
@@ -454,9 +475,30 @@ pub const FIELDS: &[FieldRule] = &[
     ),
     rule("Job.spec.template.spec.template.spec.volumes[].nfs", Refused, VOLUME),
     rule(
-        "Job.spec.template.spec.template.spec.volumes[].secret",
-        Refused,
-        "secrets are not supported yet: give the value itself as an environment variable.",
+        "Job.spec.template.spec.template.spec.volumes[].secret.defaultMode",
+        Honoured,
+        "0444 where 0 or absent; write bits are taken away.",
+    ),
+    rule(
+        "Job.spec.template.spec.template.spec.volumes[].secret.items[].key",
+        Honoured,
+        "A number, `latest` or an alias, looked up when the attempt starts.",
+    ),
+    rule(
+        "Job.spec.template.spec.template.spec.volumes[].secret.items[].mode",
+        Honoured,
+        "The volume's where 0 or absent; write bits are taken away.",
+    ),
+    rule(
+        "Job.spec.template.spec.template.spec.volumes[].secret.items[].path",
+        Honoured,
+        "Below the mount; without items there is one file, called as the secret, with the latest version.",
+    ),
+    rule("Job.spec.template.spec.template.spec.volumes[].secret.optional", Refused, KUBERNETES),
+    rule(
+        "Job.spec.template.spec.template.spec.volumes[].secret.secretName",
+        Honoured,
+        "A secret of the job's project, or a name of annotation `run.googleapis.com/secrets`.",
     ),
     rule("Job.status", Ignored, SERVER),
     rule("RunJobRequest.overrides.containerOverrides[].args", Honoured, "Replace all of them."),
@@ -476,9 +518,29 @@ pub const FIELDS: &[FieldRule] = &[
         "At most 32768 bytes.",
     ),
     rule(
-        "RunJobRequest.overrides.containerOverrides[].env[].valueFrom",
+        "RunJobRequest.overrides.containerOverrides[].env[].valueFrom.configMapKeyRef",
         Refused,
-        "environment variables from secrets are not supported yet: give the value itself with `value`.",
+        KUBERNETES,
+    ),
+    rule(
+        "RunJobRequest.overrides.containerOverrides[].env[].valueFrom.secretKeyRef.key",
+        Honoured,
+        "As in the job.",
+    ),
+    rule(
+        "RunJobRequest.overrides.containerOverrides[].env[].valueFrom.secretKeyRef.localObjectReference",
+        Refused,
+        IN_FULL,
+    ),
+    rule(
+        "RunJobRequest.overrides.containerOverrides[].env[].valueFrom.secretKeyRef.name",
+        Honoured,
+        "As in the job; that it is there is seen when the attempt starts.",
+    ),
+    rule(
+        "RunJobRequest.overrides.containerOverrides[].env[].valueFrom.secretKeyRef.optional",
+        Honoured,
+        "As in the job.",
     ),
     rule(
         "RunJobRequest.overrides.containerOverrides[].name",

@@ -10,7 +10,7 @@ use super::{
     faults::Faults,
     instances,
     name::{self, Suffix},
-    task,
+    secret, task,
     unsupported::{self, Body},
 };
 use crate::context::Context;
@@ -93,6 +93,7 @@ fn job_spec(spec: v1::JobSpec, context: &Context, faults: &mut Faults) -> v1::Jo
     };
     let execution = execution_spec(template.spec.unwrap_or_default(), context, faults);
     connections::check(&metadata.annotations, faults);
+    secret::names(&metadata.annotations, faults);
     let containers = containers(&execution);
     dependencies::check(&metadata.annotations, &containers, faults);
     instances::check(&metadata.annotations, &containers, faults);

@@ -19,6 +19,7 @@ mod probe;
 mod quota;
 mod replacement;
 mod run;
+mod secret;
 mod task;
 mod unsupported;
 mod volume;

@@ -8,6 +8,7 @@ use super::{
     container,
     faults::Faults,
     job::task_count,
+    secret,
     task::timeout_seconds,
     unsupported::{self, Body},
 };
@@ -103,6 +104,7 @@ fn lay_container(
         container.args = given.args;
     }
     container::env(&format!("{path}.env"), &given.env, faults);
+    secret::variables(path, &given.env, faults);
     for variable in given.env {
         // Of equal names the last one counts: that is the one to replace.
         match container.env.iter_mut().rev().find(|known| known.name == variable.name) {

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use groundrun_api::v1::{Container, TaskSpec};
 
-use super::{container, faults::Faults, limits, volume};
+use super::{container, faults::Faults, limits, secret, volume};
 use crate::context::Context;
 
 /// The internal path of the task, as Google's messages have it.
@@ -30,6 +30,7 @@ pub(super) fn admit(spec: TaskSpec, context: &Context, faults: &mut Faults) -> T
     let account = service_account(spec.service_account_name.as_deref(), context, faults);
     let containers = containers(spec.containers, faults);
     volume::check(&spec.volumes, &containers, faults);
+    secret::files(&spec.volumes, &containers, faults);
     TaskSpec {
         containers,
         max_retries: Some(max_retries),

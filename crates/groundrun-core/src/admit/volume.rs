@@ -2,10 +2,10 @@
 
 use std::collections::BTreeSet;
 
-use groundrun_api::v1::{Container, EnvVar, KeyToPath, SecretKeySelector, Volume, VolumeMount};
+use groundrun_api::v1::{Container, Volume, VolumeMount};
 
 use super::{container, faults::Faults, task::TASK};
-use crate::{quantity, secrets};
+use crate::quantity;
 
 const GCSFUSE: &str = "gcsfuse.run.googleapis.com";
 const SYSTEM_DIRECTORIES: [&str; 3] = ["/dev", "/proc", "/sys"];
@@ -16,7 +16,7 @@ const MOUNTS_MAX: usize = 100;
 /// Of a path, with the final NUL.
 const PATH_MAX: usize = 4096;
 
-/// Checks the volumes of a task, and what its containers take from them and from secrets.
+/// Checks the volumes of a task, and what its containers take from them.
 pub(super) fn check(volumes: &[Volume], containers: &[Container], faults: &mut Faults) {
     if volumes.len() > VOLUMES_MAX {
         faults.add(format!("{TASK}.volumes"), format!("must be at most {VOLUMES_MAX} volumes"));
@@ -39,9 +39,6 @@ pub(super) fn check(volumes: &[Volume], containers: &[Container], faults: &mut F
     for (n, container) in containers.iter().enumerate() {
         let path = format!("{TASK}.containers[{n}]");
         mounts(&path, &container.volume_mounts, &names, faults);
-        for (m, one) in container.env.iter().enumerate() {
-            secret_variable(&format!("{path}.env[{m}]"), one, faults);
-        }
     }
 }
 
@@ -59,15 +56,6 @@ fn source(path: &str, volume: &Volume, faults: &mut Faults) {
     }
     if volume.config_map.is_some() {
         faults.add(format!("{path}.config_map"), "is not supported by Cloud Run.");
-    }
-    if let Some(secret) = &volume.secret {
-        mode(&format!("{path}.secret.default_mode"), secret.default_mode, faults);
-        if secret.secret_name.as_deref().unwrap_or_default().is_empty() {
-            faults.add(format!("{path}.secret.secret"), "must be set");
-        }
-        for (n, item) in secret.items.iter().enumerate() {
-            secret_item(&format!("{path}.secret.items[{n}]"), item, faults);
-        }
     }
     if let Some(empty_dir) = &volume.empty_dir {
         if let Some(size) = empty_dir.size_limit.as_deref().filter(|size| !size.is_empty())
@@ -109,25 +97,6 @@ fn source(path: &str, volume: &Volume, faults: &mut Faults) {
         if !nfs.path.as_deref().unwrap_or_default().starts_with('/') {
             faults.add(format!("{path}.nfs.path"), "must be a valid unix absolute path");
         }
-    }
-}
-
-fn secret_item(path: &str, item: &KeyToPath, faults: &mut Faults) {
-    if !secrets::is_version(item.key.as_deref().unwrap_or_default()) {
-        faults.add(
-            format!("{path}.version"),
-            "should have only alphanumeric characters, hyphens and underscores",
-        );
-    }
-    if item.path.as_deref().unwrap_or_default().is_empty() {
-        faults.add(format!("{path}.path"), "must be set");
-    }
-    mode(&format!("{path}.mode"), item.mode, faults);
-}
-
-fn mode(field: &str, given: Option<i32>, faults: &mut Faults) {
-    if given.is_some_and(|mode| !(0..=0o777).contains(&mode)) {
-        faults.add(field, "if present, must be a supported unix chmod bitmask");
     }
 }
 
@@ -182,30 +151,4 @@ pub(crate) fn clean(place: &str) -> String {
         }
     }
     format!("/{}", parts.join("/"))
-}
-
-fn secret_variable(path: &str, variable: &EnvVar, faults: &mut Faults) {
-    let Some(source) = &variable.value_from else { return };
-    if variable.value.as_deref().is_some_and(|value| !value.is_empty()) {
-        faults.add(path, "may not have both value and value_from");
-    }
-    if source.config_map_key_ref.is_some() {
-        faults
-            .add(format!("{path}.value_from.config_map_key_ref"), "is not supported by Cloud Run.");
-    }
-    if let Some(SecretKeySelector { key, name, .. }) = &source.secret_key_ref {
-        let path = format!("{path}.value_from.secret_key_ref");
-        if !secrets::is_name(name.as_deref().unwrap_or_default()) {
-            faults.add(
-                format!("{path}.secret"),
-                "may only be letters, digits, hyphens and underscores, at most 255 characters",
-            );
-        }
-        if !secrets::is_version(key.as_deref().unwrap_or_default()) {
-            faults.add(
-                format!("{path}.version"),
-                "should have only alphanumeric characters, hyphens and underscores",
-            );
-        }
-    }
 }

@@ -27,7 +27,7 @@ use groundrun_shim::{
 use jiff::Timestamp;
 use rustix::process::{Pid, Signal, kill_process};
 use tempfile::TempDir;
-use testkit::conformance::{Place, Resources, bounded};
+use testkit::conformance::{Place, Resources, Vault, bounded};
 
 /// One for each time that a scenario opens a backend. Forked ahead: later there are threads.
 const SPAWNERS: usize = 4;
@@ -143,6 +143,7 @@ impl Place for HostPlace {
         )]
         let clock = Arc::new(Timestamp::now);
         let mut config = HostConfig::new(self.data(), clock);
+        config.secrets = Arc::new(Vault);
         config.cgroup.clone_from(&self.cgroup);
         config.demand = demand();
         if let Some(entered) = &self.entered {

@@ -20,7 +20,7 @@ use super::{
 use crate::{
     dir,
     enter::Ids,
-    protocol::{Container, Network, Process},
+    protocol::{Container, Network},
     sys,
 };
 
@@ -52,7 +52,7 @@ pub(super) fn become_program(plan: &Plan<'_>) -> Result<Infallible, Failure> {
 
     root::enter(&own_root)?;
     rustix::process::fchdir(cwd).ours("enter the working directory")?;
-    keep_inside(&container.process)?;
+    keep_inside(plan)?;
     connect_output(plan, users)?;
     identity::limit(&container.process.rlimits)?;
     identity::become_user(&user, plan.tools.user_namespace, ids)?;
@@ -132,26 +132,27 @@ fn connect_output(plan: &Plan<'_>, user: Owner) -> Result<(), Failure> {
 }
 
 /// Refuses a program, or an interpreter of one, that is a link out of the image. As long as every file can be read.
-fn keep_inside(process: &Process) -> Result<(), Failure> {
-    let Some(program) = process.argv.first() else { return Ok(()) };
-    match candidates(process, program).iter().any(|path| program::leads_out(path)) {
+fn keep_inside(plan: &Plan<'_>) -> Result<(), Failure> {
+    let Some(program) = plan.container.process.argv.first() else { return Ok(()) };
+    match candidates(plan.env, program).iter().any(|path| program::leads_out(path)) {
         false => Ok(()),
         true => Err(Failure::theirs(format!("start {program:?}: it is a link out of the image"))),
     }
 }
 
-fn candidates(process: &Process, program: &str) -> Vec<String> {
-    program::candidates(program, variable(process, "PATH"))
+fn candidates(env: &[CString], program: &str) -> Vec<String> {
+    program::candidates(program, variable(env, "PATH"))
 }
 
-fn variable<'launch>(process: &'launch Process, name: &str) -> Option<&'launch str> {
-    process.env.iter().find(|(key, _)| key == name).map(|(_, value)| value.as_str())
+fn variable<'env>(env: &'env [CString], name: &str) -> Option<&'env str> {
+    let value = |one: &'env CString| one.to_str().ok()?.strip_prefix(name)?.strip_prefix('=');
+    env.iter().find_map(value)
 }
 
 /// Execs the program. That it returns says that it did not work.
 fn execute(plan: &Plan<'_>, user: &User) -> Failure {
     let process = &plan.container.process;
-    let home = match variable(process, "HOME") {
+    let home = match variable(plan.env, "HOME") {
         Some(_) => None,
         None => CString::new(format!("HOME={}", user.home)).ok(),
     };
@@ -166,7 +167,7 @@ fn execute(plan: &Plan<'_>, user: &User) -> Failure {
     }
     // As a shell does: what cannot be executed is passed over, and told only if nothing else is found.
     let mut best = Refusal::Errno(Errno::NOENT);
-    for path in candidates(process, program) {
+    for path in candidates(plan.env, program) {
         match attempt(&path) {
             Refusal::Errno(Errno::NOENT | Errno::NOTDIR) => {}
             refusal @ Refusal::Errno(Errno::ACCESS) => best = refusal,

@@ -11,6 +11,7 @@ mod inside;
 mod kernel;
 mod program;
 mod root;
+mod secret;
 pub(crate) mod shared;
 mod start;
 mod user;

@@ -16,12 +16,14 @@ use rustix::{
     process::{PidfdFlags, WaitId, WaitIdOptions},
 };
 use serde::{Deserialize, Serialize};
+use zeroize::{Zeroize, Zeroizing};
 
 use super::{Failure, Layers, Owner, Step, init, shared};
 use crate::{
     clock::now,
     enter::Ids,
-    protocol::{Container, Launch, UnixNanos},
+    protocol::{Container, Launch, Process, UnixNanos},
+    sealed::Sealed,
     seccomp::Instruction,
     sys::{self, clone::Birthplace},
 };
@@ -122,10 +124,10 @@ enum Report {
 
 /// Starts the program of the container at `index` of `launch`. Nothing is left of it when that fails.
 ///
-/// `tasks` are the files by which version 1 cgroups are joined, `birthplace` is the version 2 one.
+/// `sealed` has the values of its variables; `tasks` are the files by which version 1 cgroups are joined, `birthplace` is the version 2 one.
 pub(crate) fn start(
-    launch: &Launch,
-    index: usize,
+    (launch, index): (&Launch, usize),
+    sealed: &Sealed,
     tools: &Tools<'_>,
     tasks: &[OwnedFd],
     birthplace: Birthplace<'_>,
@@ -137,7 +139,7 @@ pub(crate) fn start(
     };
     let process = &container.process;
     let argv = c_strings(process.argv.iter().cloned())?;
-    let env = c_strings(process.env.iter().map(|(name, value)| format!("{name}={value}")))?;
+    let env = environment(process, sealed)?;
     let own = rustix::process::pidfd_open(rustix::process::getpid(), PidfdFlags::empty())
         .ours("open the shim's pidfd")?;
     let (ours, theirs) = rustix::net::socketpair(
@@ -173,6 +175,24 @@ pub(crate) fn start(
     .ours("clone the container")?;
     drop(theirs);
     hear(&ours, init)
+}
+
+/// Wiped when the program has it.
+fn environment(process: &Process, sealed: &Sealed) -> Result<Zeroizing<Vec<CString>>, Failure> {
+    let plain = c_strings(process.env.iter().map(|(name, value)| format!("{name}={value}")))?;
+    let mut env = Zeroizing::new(plain);
+    for (name, place) in &process.sealed_env {
+        let step = || format!("set variable {name:?} from a secret");
+        let before = format!("{name}=");
+        let mut text = sealed.read_behind(before.as_bytes(), *place, b"\0").ours(step())?;
+        let text = CString::from_vec_with_nul(std::mem::take(&mut *text));
+        env.push(text.map_err(|err| {
+            // It would show the value.
+            err.into_bytes().zeroize();
+            Failure::theirs(format!("{}: it has a NUL in it", step()))
+        })?);
+    }
+    Ok(env)
 }
 
 /// The network is the shim's own, which entered it.

@@ -21,9 +21,11 @@ use rustix::{
 use super::{
     Failure, Owner, Step, inside,
     root::{attach, file_system},
+    secret,
 };
 use crate::{
     protocol::{Mount, Volume},
+    sealed::Sealed,
     sys,
 };
 
@@ -31,15 +33,17 @@ use crate::{
 const PLACE: &str = "volumes";
 
 /// A volume is for files, and neither for devices nor for another user's rights.
-const ATTRIBUTES: MountAttrFlags =
+pub(super) const ATTRIBUTES: MountAttrFlags =
     MountAttrFlags::MOUNT_ATTR_NOSUID.union(MountAttrFlags::MOUNT_ATTR_NODEV);
 
 /// Everybody's, as in Kubernetes: containers may run as different users.
 const MODE: u32 = 0o777;
 
-/// Makes the volumes, in this process's own mount namespace. `sockets` are those of Cloud SQL instances.
+/// Makes the volumes, in this process's own mount namespace. `sockets` are those of Cloud SQL instances, `sealed` is what
+/// secrets hold.
 pub(super) fn make(
     volumes: &[Volume],
+    sealed: &Sealed,
     attempt_dir: &Path,
     owner: Owner,
     mut sockets: Option<OwnedFd>,
@@ -48,7 +52,7 @@ pub(super) fn make(
     sys::process::new_mount_namespace().ours(step)?;
     mount_change("/", MountPropagationFlags::REC | MountPropagationFlags::PRIVATE)
         .ours("make mounts private")?;
-    let made = volumes.iter().map(|volume| make_one(volume, owner, &mut sockets));
+    let made = volumes.iter().map(|volume| make_one(volume, sealed, owner, &mut sockets));
     // All of them before the place is covered: those on disk are there.
     let made = made.collect::<Result<Vec<_>, _>>()?;
     let places =
@@ -71,6 +75,7 @@ pub(super) fn make(
 
 fn make_one(
     volume: &Volume,
+    sealed: &Sealed,
     owner: Owner,
     sockets: &mut Option<OwnedFd>,
 ) -> Result<OwnedFd, Failure> {
@@ -98,6 +103,7 @@ fn make_one(
             "make a volume on disk with a size limit (it takes root, loop devices and ext4; without them give no limit, or \
              medium Memory)",
         ),
+        Volume::Secret { files } => secret::make(files, sealed, owner),
     }
 }
 

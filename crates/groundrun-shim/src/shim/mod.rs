@@ -31,17 +31,24 @@ use crate::{
     protocol::{Cause, End, Exit, ExitRecord, Given, Launch, News},
     relay::Relay,
     sandbox::{self, Failure, Layers, Tools},
+    sealed::Sealed,
     sys,
 };
 
 /// Runs one attempt in this process, which was just forked for it, and ends the process.
-pub(crate) fn run(launch: Launch, tools: &Tools<'_>, server: OwnedFd, given: Option<Given>) -> ! {
-    settle(tools, &server, given.as_ref());
+pub(crate) fn run(
+    launch: Launch,
+    sealed: Sealed,
+    tools: &Tools<'_>,
+    server: OwnedFd,
+    given: Option<Given>,
+) -> ! {
+    settle(tools, &sealed, &server, given.as_ref());
     let (namespace, sockets) =
         given.map_or((None, Vec::new()), |given| (Some(given.namespace), given.sockets));
     let mut peers = Peers::new(server, sockets);
     match Attempt::begin(&launch.attempt_dir) {
-        Ok(Begin::First(attempt)) => live(launch, namespace, tools, &attempt, &mut peers),
+        Ok(Begin::First(attempt)) => live(launch, sealed, namespace, tools, &attempt, &mut peers),
         Ok(Begin::Already) => peers.tell(&News::AlreadyBegun),
         Err(failure) => peers.tell(&News::NotBegun { why: failure.why }),
     }
@@ -49,13 +56,14 @@ pub(crate) fn run(launch: Launch, tools: &Tools<'_>, server: OwnedFd, given: Opt
 }
 
 /// Becomes a process of its own: session, name, no descriptor but those it needs.
-fn settle(tools: &Tools<'_>, server: &OwnedFd, given: Option<&Given>) {
+fn settle(tools: &Tools<'_>, sealed: &Sealed, server: &OwnedFd, given: Option<&Given>) {
     sys::signals::for_shim();
     // Neither can fail in a way that matters: a forked child leads no group, and the name is for people.
     let _ = rustix::process::setsid();
     let _ = rustix::thread::set_name(c"groundrun-shim");
     let mut kept = vec![server.as_fd(), tools.user_namespace];
     kept.extend(tools.hold);
+    kept.extend(sealed.descriptor());
     kept.extend(tools.layers.iter().flat_map(Layers::descriptors));
     kept.extend(
         given
@@ -69,6 +77,7 @@ fn settle(tools: &Tools<'_>, server: &OwnedFd, given: Option<&Given>) {
 
 fn live(
     mut launch: Launch,
+    sealed: Sealed,
     namespace: Option<OwnedFd>,
     tools: &Tools<'_>,
     attempt: &Attempt,
@@ -85,7 +94,7 @@ fn live(
     });
     let (record, cgroups) = match entered {
         Ok((relay, cgroups)) => {
-            (attend(&mut launch, tools, attempt, &cgroups, relay, peers), cgroups)
+            (attend(&mut launch, sealed, tools, attempt, &cgroups, relay, peers), cgroups)
         }
         Err(failure) => (failed(failure), Vec::new()),
     };
@@ -119,6 +128,7 @@ fn make_cgroups(launch: &Launch) -> Result<Vec<Cgroups>, Failure> {
 /// Starts the programs, watches them to the end of all, and says how that was.
 fn attend(
     launch: &mut Launch,
+    sealed: Sealed,
     tools: &Tools<'_>,
     attempt: &Attempt,
     cgroups: &[Cgroups],
@@ -126,11 +136,11 @@ fn attend(
     peers: &mut Peers,
 ) -> ExitRecord {
     if sandbox::shared::is_needed(launch)
-        && let Err(failure) = sandbox::shared::prepare(launch, relay.as_mut())
+        && let Err(failure) = sandbox::shared::prepare(launch, relay.as_mut(), &sealed)
     {
         return failed(failure);
     }
-    let mut monitor = match Monitor::new(launch, tools, cgroups, relay) {
+    let mut monitor = match Monitor::new(launch, sealed, tools, cgroups, relay) {
         Ok(monitor) => monitor,
         Err(failure) => return failed(failure),
     };

@@ -27,6 +27,7 @@ use crate::{
     protocol::{Container, Exit, Launch, News, TERMINATION_MESSAGE_BYTES_MAX, UnixNanos, Wish},
     relay::{Relay, Standing},
     sandbox::{self, Failure, Output, Running, Step, Tools},
+    sealed::Sealed,
     sys,
 };
 
@@ -34,6 +35,8 @@ use crate::{
 #[derive(Debug)]
 pub(super) struct Monitor<'shim> {
     launch: &'shim mut Launch,
+    /// Until all programs have begun.
+    sealed: Sealed,
     tools: &'shim Tools<'shim>,
     cgroups: &'shim [Cgroups],
     ensemble: Ensemble,
@@ -81,6 +84,7 @@ impl<'shim> Monitor<'shim> {
     /// `cgroups` are those of each container.
     pub(super) fn new(
         launch: &'shim mut Launch,
+        sealed: Sealed,
         tools: &'shim Tools<'shim>,
         cgroups: &'shim [Cgroups],
         relay: Option<Relay>,
@@ -92,7 +96,7 @@ impl<'shim> Monitor<'shim> {
             .map_err(|_| Failure::ours("the containers wait for each other"))?;
         let log = Writer::new(launch.attempt_dir.join(crate::dir::LOG), launch.log);
         let programs = launch.containers.iter().map(|_| Program::default()).collect();
-        Ok(Self { launch, tools, cgroups, ensemble, programs, log, started: None, relay })
+        Ok(Self { launch, sealed, tools, cgroups, ensemble, programs, log, started: None, relay })
     }
 
     /// When the first program began.
@@ -162,6 +166,7 @@ impl<'shim> Monitor<'shim> {
         forget_the_start(&mut self.launch.containers[index]);
         if self.programs.iter().all(Program::was_tried) {
             self.launch.files = Vec::new();
+            self.sealed = Sealed::default();
         }
         sys::memory::trim();
     }
@@ -175,7 +180,14 @@ impl<'shim> Monitor<'shim> {
         let output = Output { stdout: program_stdout, stderr: program_stderr };
         let cgroups = &self.cgroups[index];
         let (tasks, birthplace) = (cgroups.tasks(), cgroups.birthplace());
-        let running = sandbox::start(self.launch, index, self.tools, tasks, birthplace, output)?;
+        let running = sandbox::start(
+            (self.launch, index),
+            &self.sealed,
+            self.tools,
+            tasks,
+            birthplace,
+            output,
+        )?;
         Ok(Program {
             running: Some(running),
             stdout: Some(stdout),

@@ -4,8 +4,7 @@ mod ready;
 mod serve;
 
 use std::{
-    fs::File,
-    io::{self, IoSlice, Write},
+    io::{self, IoSlice},
     mem::MaybeUninit,
     num::NonZeroUsize,
     os::fd::{AsFd, OwnedFd},
@@ -14,7 +13,6 @@ use std::{
 
 use rustix::{
     event::{PollFd, PollFlags, Timespec, poll},
-    fs::MemfdFlags,
     io::Errno,
     net::{
         AddressFamily, SendAncillaryBuffer, SendAncillaryMessage, SendFlags, SocketFlags,
@@ -26,6 +24,7 @@ use crate::{
     connection::Connection,
     enter::{Entered, Hold, Ids},
     protocol::{Given, Launch, SOCKETS_MAX},
+    sealed::{self, WriteError},
     sys,
 };
 
@@ -173,14 +172,25 @@ impl SpawnerHandle {
         launch: &Launch,
         given: Option<&Given>,
     ) -> Result<Connection, LaunchError> {
+        self.launch_sealed(launch, &[], given)
+    }
+
+    /// As [`launch`](Self::launch), with what secrets hold, by the places that the launch names. Nobody but the shim reads
+    /// it.
+    ///
+    /// # Errors
+    /// Nothing was begun.
+    pub fn launch_sealed(
+        &self,
+        launch: &Launch,
+        sealed: &[&[u8]],
+        given: Option<&Given>,
+    ) -> Result<Connection, LaunchError> {
         let kernel = |what| move |err: Errno| LaunchError::Kernel { what, err: err.into() };
-        // A file, since argv and environment together can have two megabytes and a packet cannot.
-        let bytes = postcard::to_allocvec(launch).map_err(LaunchError::Encode)?;
-        let file = rustix::fs::memfd_create(c"launch", MemfdFlags::CLOEXEC)
-            .map_err(kernel("make a file for a launch"))?;
-        let mut file = File::from(file);
-        file.write_all(&bytes)
-            .map_err(|err| LaunchError::Kernel { what: "write down a launch", err })?;
+        let file = sealed::write_down(launch, sealed).map_err(|err| match err {
+            WriteError::Encode(err) => LaunchError::Encode(err),
+            WriteError::Kernel(err) => LaunchError::Kernel { what: "write down a launch", err },
+        })?;
 
         let (ours, shims) = packet_pair()
             .map_err(|err| LaunchError::Kernel { what: "make a shim's socket", err })?;

@@ -1,8 +1,7 @@
 //! The spawner's own process: takes launches, forks shims.
 
 use std::{
-    fs::File,
-    io::{self, IoSliceMut, Read},
+    io::{self, IoSliceMut},
     mem::MaybeUninit,
     os::fd::{AsFd, OwnedFd},
 };
@@ -17,6 +16,7 @@ use crate::{
     enter::{Hold, Ids},
     protocol::{Given, Launch, News, VERSION},
     sandbox::Failure,
+    sealed::{self, Sealed},
     shim,
     sys::{self, process::Fork},
 };
@@ -28,6 +28,8 @@ pub(super) fn serve(config: SpawnerConfig, ids: Ids, hold: Option<Hold>, socket:
     let _ = rustix::process::setsid();
     let _ = rustix::thread::set_name(c"groundrun-spawn");
     let _ = sys::fds::silence_standard();
+    // Shims hold what secrets hold: no core of one is to be left anywhere.
+    sys::process::leave_no_core();
     // What main() had open by then, such as the server's end of another spawner, is not ours to keep open.
     let mut kept = vec![socket.as_fd()];
     kept.extend(hold.as_ref().map(AsFd::as_fd));
@@ -57,17 +59,19 @@ struct Order {
     launch: Launch,
     /// How long it was, written down.
     launch_bytes: usize,
+    /// What goes with it, unread.
+    sealed: Sealed,
     /// The shim's end of its connection to the server.
     server: OwnedFd,
     given: Option<Given>,
 }
 
 /// Forks the shim. What cannot be made ready is told as not begun, since nothing was.
-fn spawn(ready: &mut Ready, Order { launch, server, given, .. }: Order) {
+fn spawn(ready: &mut Ready, Order { launch, sealed, server, given, .. }: Order) {
     let forked = ready.tools_for(&launch).and_then(|tools| match sys::process::fork() {
         Ok(Fork::Child) => {
             let server = server.try_clone().unwrap_or_else(|_| sys::process::exit(1));
-            shim::run(launch, &tools, server, given)
+            shim::run(launch, sealed, &tools, server, given)
         }
         Ok(Fork::Parent(_)) => Ok(()),
         Err(err) => Err(Failure::ours(format!("fork a shim: {err}"))),
@@ -102,17 +106,8 @@ fn take(socket: &OwnedFd) -> io::Result<Option<Order>> {
         return Err(io::ErrorKind::InvalidData.into());
     };
     let given = fds.next().map(|namespace| Given { namespace, sockets: fds.collect() });
-    let (launch, launch_bytes) = read_launch(file)?;
-    Ok(Some(Order { launch, launch_bytes, server, given }))
-}
-
-fn read_launch(file: OwnedFd) -> io::Result<(Launch, usize)> {
-    let mut file = File::from(file);
-    io::Seek::rewind(&mut file)?;
-    let mut bytes = Vec::new();
-    file.read_to_end(&mut bytes)?;
-    let launch = postcard::from_bytes(&bytes).map_err(io::Error::other)?;
-    Ok((launch, bytes.len()))
+    let (launch, launch_bytes, sealed) = sealed::read_launch(file)?;
+    Ok(Some(Order { launch, launch_bytes, sealed, server, given }))
 }
 
 fn say(server: &OwnedFd, news: &News) {

@@ -20,6 +20,15 @@ pub(crate) fn fork() -> io::Result<Fork> {
     Ok(pid.map_or(Fork::Child, Fork::Parent))
 }
 
+/// No core of this process, and of those that it forks, is written or handed to a program of the machine's. One byte and
+/// not none: a `core_pattern` that is a program would be started and given the core whatever the limit is, but for this
+/// one.
+pub(crate) fn leave_no_core() {
+    let limit = rustix::process::Rlimit { current: Some(1), maximum: Some(1) };
+    // It may always be lowered; where it is 0 already and may not be raised, a pattern that is a file writes none.
+    let _ = rustix::process::setrlimit(rustix::process::Resource::Core, limit);
+}
+
 /// Ends this process at once, running nothing of its parent's that was copied with it.
 pub(crate) fn exit(code: i32) -> ! {
     // SAFETY: _exit has no preconditions.

@@ -91,6 +91,7 @@ fn config(whom: As, arguments: &str) -> String {
   "process": {{
     "terminal": false, "user": {user}, "args": [{arguments}], "cwd": "/", "noNewPrivileges": true,
     "env": ["HOME=/"],
+    "rlimits": [{{"type": "RLIMIT_CORE", "soft": 1, "hard": 1}}],
     "capabilities": {{"bounding": [{CAPABILITIES}], "effective": [{own}], "permitted": [{own}], "inheritable": [], "ambient": []}}
   }},
   "root": {{"path": "rootfs"}},

@@ -151,6 +151,7 @@ impl Lab {
             process: Process {
                 argv: ["/job"].iter().chain(arguments).map(|text| (*text).to_owned()).collect(),
                 env: vec![("CLOUD_RUN_TASK_INDEX".into(), "3".into())],
+                sealed_env: vec![],
                 cwd: String::new(),
                 user: String::new(),
                 rlimits: vec![],
@@ -193,6 +194,13 @@ impl Lab {
         let attempt = Attempt { directory: launch.attempt_dir.clone(), connection };
         assert!(matches!(attempt.next(), Some(News::Hello { version: 2 })));
         attempt
+    }
+
+    /// Starts it with what secrets hold.
+    pub(crate) fn start_sealed(&self, launch: &Launch, sealed: &[&[u8]]) -> Attempt {
+        let connection = self.spawner.launch_sealed(launch, sealed, None);
+        let connection = connection.expect("the spawner takes a launch");
+        Attempt { directory: launch.attempt_dir.clone(), connection }
     }
 
     /// Starts it and waits for its end.

@@ -12,6 +12,7 @@ mod logs;
 mod once;
 mod probes;
 mod relay;
+mod secrets;
 mod several;
 mod starts;
 mod user;
@@ -45,6 +46,7 @@ fn main() -> ExitCode {
         probes::TESTS,
         volumes::TESTS,
         relay::TESTS,
+        secrets::TESTS,
     ];
     let mut tests = tests.concat();
     if user::is_one() {

@@ -27,6 +27,7 @@ pub(crate) const OF_ROOT: &[&str] = &[
     "a_shim_of_ten_containers_is_small",
     "a_shim_holds_nothing_of_others",
     "volumes_are_gone_with_the_shim",
+    "neither_the_spawner_nor_the_shim_keeps_what_a_secret_holds",
     // Loop devices are root's.
     "a_volume_on_disk_is_held_to_its_size",
     // The server that is asked is where the build is, which may be closed to others.

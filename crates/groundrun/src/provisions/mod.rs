@@ -1,26 +1,36 @@
 //! Whether a job could run: what it needs besides images is looked up on this machine, then its images are asked for.
+//!
+//! What is missing is looked for again every second for a while: whoever was told adds it, and need not wait until the engine
+//! asks the next time.
 
 mod cloudsql;
 mod networks;
+mod secrets;
 
 use std::{
     collections::BTreeMap,
     io,
     sync::{
         Arc,
-        mpsc::{SyncSender, TrySendError, sync_channel},
+        mpsc::{Receiver, RecvTimeoutError, SyncSender, TrySendError, sync_channel},
     },
     thread,
+    time::{Duration, Instant},
 };
 
 use groundrun_core::{
+    id::JobUid,
     needs::Needs,
-    port::{CheckFault, ImageRequest, Images, Inbox, NeedFault, News, Provisions},
+    port::{CheckFault, ImageRequest, Images, Inbox, NeedFault, News, Provisions, Secrets},
+    readiness::CHECK_AGAIN,
 };
 use groundrun_host::{instances::Target, network::Networks};
 
 /// Checks that wait: a job each, and a project has at most 1,000 in a region. What is dropped is asked again.
 const QUEUE_MAX: usize = 1024;
+
+/// Between two looks for what was missing: a few reads of the journal for each job.
+const LOOK_EVERY: Duration = Duration::from_secs(1);
 
 /// What this server's settings and its data directory provide.
 pub(crate) struct Provided {
@@ -28,10 +38,13 @@ pub(crate) struct Provided {
     pub(crate) instances: BTreeMap<String, Target>,
     /// Networks of this machine that jobs may name.
     pub(crate) networks: Arc<Networks>,
+    /// Where what secrets hold is asked for.
+    pub(crate) secrets: Arc<dyn Secrets>,
 }
 
 impl Provisions for Provided {
     fn check(&self, needs: &Needs) -> Result<(), NeedFault> {
+        secrets::check(&*self.secrets, needs)?;
         cloudsql::check(&needs.instances, &self.instances)?;
         needs.connection.iter().try_for_each(|it| networks::check(&self.networks, it))
     }
@@ -52,14 +65,10 @@ impl Checked {
     ) -> io::Result<Self> {
         let (checks, requests) = sync_channel(QUEUE_MAX);
         let next = Arc::clone(&images);
-        thread::Builder::new().name("provisions".to_owned()).spawn(move || {
-            for request in requests {
-                match missing(&*provisions, &request) {
-                    Some(news) => inbox.tell(news),
-                    None => next.ask(request),
-                }
-            }
-        })?;
+        let looker = Looker { provisions, next, inbox, missing: BTreeMap::new() };
+        thread::Builder::new()
+            .name("provisions".to_owned())
+            .spawn(move || looker.attend(&requests))?;
         Ok(Self { images, checks })
     }
 }
@@ -81,10 +90,138 @@ impl Images for Checked {
     }
 }
 
-/// What to tell of a check that ends here.
-fn missing(provisions: &dyn Provisions, request: &ImageRequest) -> Option<News> {
-    let ImageRequest::Check { job, generation, needs, .. } = request else { return None };
-    let fault = provisions.check(needs).err()?;
-    let result = Err(CheckFault::Need(fault));
-    Some(News::Checked { job: *job, generation: *generation, result })
+/// The thread's own.
+struct Looker {
+    provisions: Arc<dyn Provisions>,
+    next: Arc<dyn Images>,
+    inbox: Arc<dyn Inbox>,
+    /// What was missing for a job, until the engine asks about it again.
+    missing: BTreeMap<JobUid, Missing>,
+}
+
+/// Why a job could not run.
+struct Missing {
+    request: ImageRequest,
+    fault: NeedFault,
+    since: Instant,
+}
+
+impl Looker {
+    fn attend(mut self, requests: &Receiver<ImageRequest>) {
+        let mut looked = Instant::now();
+        loop {
+            let request = match self.missing.is_empty() {
+                true => requests.recv().map_err(|_| RecvTimeoutError::Disconnected),
+                false => requests.recv_timeout(LOOK_EVERY),
+            };
+            match request {
+                Ok(request) => self.look(request),
+                Err(RecvTimeoutError::Timeout) => {}
+                Err(RecvTimeoutError::Disconnected) => return,
+            }
+            if looked.elapsed() >= LOOK_EVERY {
+                looked = Instant::now();
+                self.look_again();
+            }
+        }
+    }
+
+    /// Tells what is missing, or hands the question on.
+    fn look(&mut self, request: ImageRequest) {
+        let ImageRequest::Check { job, generation, needs, .. } = &request else { return };
+        let (job, generation) = (*job, *generation);
+        let Err(fault) = self.provisions.check(needs) else {
+            self.missing.remove(&job);
+            return self.next.ask(request);
+        };
+        let result = Err(CheckFault::Need(fault.clone()));
+        if self.missing.len() < QUEUE_MAX {
+            self.missing.insert(job, Missing { request, fault, since: Instant::now() });
+        }
+        self.inbox.tell(News::Checked { job, generation, result });
+    }
+
+    /// Whatever changed since is told; what stays missing is forgotten when the engine is about to ask itself.
+    fn look_again(&mut self) {
+        self.missing.retain(|_, missing| missing.since.elapsed() < CHECK_AGAIN);
+        let has_changed = |missing: &&Missing| match &missing.request {
+            ImageRequest::Check { needs, .. } => {
+                self.provisions.check(needs).err().as_ref() != Some(&missing.fault)
+            }
+            _ => false,
+        };
+        let changed: Vec<_> = self.missing.values().filter(has_changed).collect();
+        let changed: Vec<_> = changed.iter().map(|missing| missing.request.clone()).collect();
+        changed.into_iter().for_each(|request| self.look(request));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::{Mutex, PoisonError, mpsc};
+
+    use groundrun_core::{id::AttemptId, port::NeedKind};
+
+    use super::*;
+
+    /// Answers with what was put there, or that nothing is missing.
+    #[derive(Default)]
+    struct Told(Mutex<Option<&'static str>>);
+
+    impl Told {
+        fn set(&self, text: Option<&'static str>) {
+            *self.0.lock().unwrap_or_else(PoisonError::into_inner) = text;
+        }
+    }
+
+    impl Provisions for Told {
+        fn check(&self, _: &Needs) -> Result<(), NeedFault> {
+            match *self.0.lock().unwrap_or_else(PoisonError::into_inner) {
+                Some(text) => Err(NeedFault { kind: NeedKind::Secret, message: text.to_owned() }),
+                None => Ok(()),
+            }
+        }
+    }
+
+    /// What is heard and asked, as lines.
+    struct Lines(mpsc::SyncSender<String>);
+
+    impl Inbox for Lines {
+        fn tell(&self, news: News) {
+            let News::Checked { result: Err(CheckFault::Need(fault)), .. } = news else {
+                panic!("{news:?}")
+            };
+            self.0.send(fault.message).expect("somebody listens");
+        }
+    }
+
+    impl Images for Lines {
+        fn ask(&self, _: ImageRequest) {
+            self.0.send("images".to_owned()).expect("somebody listens");
+        }
+    }
+
+    #[test]
+    fn what_was_missing_and_came_is_noticed_without_being_asked() {
+        let told = Arc::new(Told::default());
+        let (sender, lines) = mpsc::sync_channel(8);
+        let (images, inbox) = (Arc::new(Lines(sender.clone())), Arc::new(Lines(sender)));
+        told.set(Some("both"));
+        let checked = Checked::start(told.clone(), images, inbox).expect("a thread can be made");
+        let id: AttemptId =
+            "f81d4fae-7dec-11d0-a765-00a0c91e6bf6/0-0".parse().expect("it is an id");
+        let job = JobUid(id.execution.0);
+        checked.ask(ImageRequest::Check {
+            job,
+            generation: 1,
+            images: vec![],
+            needs: Needs::default(),
+        });
+        let next = || lines.recv_timeout(Duration::from_secs(30)).expect("it is told");
+        assert_eq!(next(), "both");
+        told.set(Some("one"));
+        assert_eq!(next(), "one");
+        told.set(None);
+        assert_eq!(next(), "images");
+    }
 }

@@ -19,6 +19,7 @@ pub fn attempt(place: &dyn Place, args: &[&str]) -> AttemptSpec {
     AttemptSpec {
         id: AttemptId { execution: new_execution(), task: 0, attempt: 0 },
         hostname: "conformance".to_owned(),
+        service_account: "tasks@conformance.example".to_owned(),
         containers: vec![ContainerSpec {
             name: "main".to_owned(),
             image: place.image(),

@@ -1,7 +1,8 @@
 //! What every backend has to do, shown by running it: scenarios over `dyn Backend`.
 //!
 //! The world around a backend is a [`Place`]: how it is opened and opened again, what an attempt wrote, and what must not
-//! be left over. The image under test holds Groundrun's sample program as its entrypoint.
+//! be left over. The image under test holds Groundrun's sample program as its entrypoint. What secrets hold, the backend asks
+//! [`Vault`].
 
 mod attempt;
 mod begin;
@@ -9,6 +10,7 @@ mod confine;
 mod end;
 mod lost;
 mod many;
+mod secrets;
 mod several;
 mod witness;
 
@@ -20,6 +22,7 @@ use groundrun_core::{
 };
 
 pub use attempt::{attempt, attempts, bounded};
+pub use secrets::Vault;
 pub use witness::Witness;
 
 /// How long anything may take that has no reason to take any time. Far above what a busy machine needs.
@@ -86,6 +89,7 @@ pub fn scenarios() -> Vec<Scenario> {
         lost::SCENARIOS,
         many::SCENARIOS,
         several::SCENARIOS,
+        secrets::SCENARIOS,
     ]
     .concat()
 }

@@ -85,7 +85,8 @@ pub(super) fn spec(start: &Action) -> Vec<String> {
         lines.push(format!("{} {} {:?}", container.name, container.image, container.limits));
         lines.extend(container.env.iter().map(|(name, value)| match value {
             EnvValue::Literal(value) => format!("{name}={value}"),
-            EnvValue::Secret(version) => format!("{name} from {version:?}"),
+            EnvValue::Secret(version) => format!("{name} from {version}"),
+            EnvValue::OptionalSecret(version) => format!("{name} from {version} if it is there"),
         }));
     }
     lines

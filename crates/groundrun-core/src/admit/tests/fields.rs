@@ -107,6 +107,7 @@ fn samples_of_job() -> Vec<(String, Value)> {
             path if path.contains("cloudsql-instances") => "p:r:i",
             path if path.contains("network-interfaces") => r#"[{"network": "x"}]"#,
             path if path.contains("vpc-access-egress") => "all-traffic",
+            path if path.contains("secrets") => "a:projects/1/secrets/s",
             _ => "x",
         };
         (rule.path.to_owned(), json!(value))
@@ -120,11 +121,17 @@ fn samples_of_job() -> Vec<(String, Value)> {
 
 /// The least job with `value` at `path`, and beside it what such a field needs.
 fn document(path: &str, value: &Value) -> Value {
+    let item = json!({"key": "1", "path": "p"});
+    let volume = match path.contains("volumes[].secret") {
+        true => json!({"name": "x", "secret": {"secretName": "s", "items": [item]}}),
+        false => json!({"name": "x", "emptyDir": {}}),
+    };
     let needed = [
         ("env[]", ".name", json!("A")),
         ("startupProbe", ".tcpSocket", json!({})),
         ("httpHeaders[]", ".name", json!("X")),
-        ("volumes[]", "", json!({"name": "x", "emptyDir": {}})),
+        ("valueFrom.secretKeyRef", "", json!({"name": "s", "key": "1"})),
+        ("volumes[]", "", volume),
         ("volumeMounts[]", "", json!({"name": "x", "mountPath": "/y"})),
     ];
     let mut document = least();
@@ -227,7 +234,7 @@ fn every_other_field_is_accepted_and_returned_as_given() {
 }
 
 /// Of each field of `RunJobRequest`: a request, and where the execution shows it.
-const OVERRIDES: [(&str, &str, &str, &str); 7] = [
+const OVERRIDES: [(&str, &str, &str, &str); 10] = [
     ("taskCount", r#"{"taskCount": 7}"#, "/taskCount", "7"),
     ("timeoutSeconds", r#"{"timeoutSeconds": 7}"#, "/template/spec/timeoutSeconds", r#""7""#),
     (
@@ -253,6 +260,24 @@ const OVERRIDES: [(&str, &str, &str, &str); 7] = [
         r#"{"containerOverrides": [{"env": [{"name": "N", "value": "v"}]}]}"#,
         "/template/spec/containers/0/env/0/value",
         r#""v""#,
+    ),
+    (
+        "containerOverrides[].env[].valueFrom.secretKeyRef.key",
+        r#"{"containerOverrides": [{"env": [{"name": "N", "valueFrom": {"secretKeyRef": {"name": "s", "key": "1"}}}]}]}"#,
+        "/template/spec/containers/0/env/0/valueFrom/secretKeyRef/key",
+        r#""1""#,
+    ),
+    (
+        "containerOverrides[].env[].valueFrom.secretKeyRef.name",
+        r#"{"containerOverrides": [{"env": [{"name": "N", "valueFrom": {"secretKeyRef": {"name": "s", "key": "1"}}}]}]}"#,
+        "/template/spec/containers/0/env/0/valueFrom/secretKeyRef/name",
+        r#""s""#,
+    ),
+    (
+        "containerOverrides[].env[].valueFrom.secretKeyRef.optional",
+        r#"{"containerOverrides": [{"env": [{"name": "N", "valueFrom": {"secretKeyRef": {"name": "s", "key": "1", "optional": true}}}]}]}"#,
+        "/template/spec/containers/0/env/0/valueFrom/secretKeyRef/optional",
+        "true",
     ),
     (
         "containerOverrides[].name",

@@ -13,6 +13,7 @@ mod properties;
 mod replacements;
 mod resources;
 mod runs;
+mod secrets;
 mod tasks;
 mod volumes;
 

@@ -1,4 +1,4 @@
-//! Volumes, mounts and secrets.
+//! Volumes and mounts.
 
 use serde_json::{Value, json};
 
@@ -35,11 +35,6 @@ fn other_volumes_are_refused_by_name_for_now() {
         (json!({"nfs": {"server": "h", "path": "/x"}}), "nfs", kind),
         (json!({"filestore": {"volume": "x"}}), "filestore", kind),
         (json!({"configMap": {"name": "x"}}), "configMap", "is not supported by Cloud Run."),
-        (
-            json!({"secret": {"secretName": "s"}}),
-            "secret",
-            "secrets are not supported yet: give the value itself as an environment variable.",
-        ),
     ] {
         has(VOLUMES, json!([source]), &format!("{path}.{field}: {text}"));
     }
@@ -49,23 +44,6 @@ fn other_volumes_are_refused_by_name_for_now() {
 fn every_source_has_its_form() {
     volume(json!({"name": "v"}), ": Exactly one volume source must be set");
     volume(json!({"configMap": {"name": "x"}}), ".config_map: is not supported by Cloud Run.");
-    volume(
-        json!({"secret": {"secretName": "s", "defaultMode": 0o1000}}),
-        ".secret.default_mode: if present, must be a supported unix chmod bitmask",
-    );
-    volume(
-        json!({"secret": {"secretName": "s", "items": [{"key": "1", "path": "p", "mode": -1}]}}),
-        ".secret.items[0].mode: if present, must be a supported unix chmod bitmask",
-    );
-    volume(
-        json!({"secret": {"secretName": "s", "items": [{"key": "a/b", "path": "p"}]}}),
-        ".secret.items[0].version: should have only alphanumeric characters, hyphens and underscores",
-    );
-    volume(
-        json!({"secret": {"secretName": "s", "items": [{"key": "1"}]}}),
-        ".secret.items[0].path: must be set",
-    );
-    volume(json!({"secret": {}}), ".secret.secret: must be set");
     volume(
         json!({"emptyDir": {"sizeLimit": "big"}}),
         ".empty_dir.size_limit: size_limit: Could not parse Quantity 'big'",
@@ -156,44 +134,5 @@ fn the_numbers_of_volumes_and_mounts_are_bounded() {
         &format!("{CONTAINER}/volumeMounts"),
         json!(mounts),
         &format!("{PATH}.containers[0].volume_mounts: must be at most 100 mounts"),
-    );
-}
-
-#[test]
-fn secrets_in_variables_have_their_form_and_are_refused_for_now() {
-    let env = format!("{CONTAINER}/env");
-    let path = format!("{PATH}.containers[0].env[0]");
-    let secret = |name: &str, key: &str| json!({"secretKeyRef": {"name": name, "key": key}});
-    has(
-        &env,
-        json!([{"name": "A", "valueFrom": secret("s", "latest")}]),
-        "spec.template.spec.template.spec.containers[0].env[0].valueFrom: environment variables from secrets are not \
-         supported yet: give the value itself with `value`.",
-    );
-    has(
-        &env,
-        json!([{"name": "A", "valueFrom": secret("a/b", "latest")}]),
-        &format!(
-            "{path}.value_from.secret_key_ref.secret: may only be letters, digits, hyphens and underscores, at most \
-             255 characters"
-        ),
-    );
-    has(
-        &env,
-        json!([{"name": "A", "valueFrom": secret("s", "v 1")}]),
-        &format!(
-            "{path}.value_from.secret_key_ref.version: should have only alphanumeric characters, hyphens and \
-             underscores"
-        ),
-    );
-    has(
-        &env,
-        json!([{"name": "A", "value": "x", "valueFrom": secret("s", "1")}]),
-        &format!("{path}: may not have both value and value_from"),
-    );
-    has(
-        &env,
-        json!([{"name": "A", "valueFrom": {"configMapKeyRef": {"name": "m", "key": "k"}}}]),
-        &format!("{path}.value_from.config_map_key_ref: is not supported by Cloud Run."),
     );
 }
