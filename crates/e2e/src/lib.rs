@@ -13,4 +13,4 @@ pub mod town;
 pub mod wait;
 
 pub use lab::{Lab, Options};
-pub use testkit::canary::canary;
+pub use testkit::canary::{Search as CanarySearch, canary};

@@ -65,6 +65,7 @@ impl HostBackend {
         inbox: Arc<dyn Inbox>,
     ) -> Result<Self, OpenError> {
         may_open_all();
+        leave_no_core();
         let attempts = Attempts::open(&config.data_dir)
             .map_err(|source| OpenError::Attempts { data_dir: config.data_dir.clone(), source })?;
         let cgroups =
@@ -158,6 +159,14 @@ fn may_open_all() {
     let _ = setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, ..limit });
 }
 
+/// A core of a server would have what secrets hold. One byte and not none: a `core_pattern` that is a program would be
+/// started and given the core whatever the limit is, but for this one.
+fn leave_no_core() {
+    let limit = Rlimit { current: Some(1), maximum: Some(1) };
+    // It may always be lowered; where it is 0 already and may not be raised, a pattern that is a file writes none.
+    let _ = setrlimit(Resource::Core, limit);
+}
+
 /// A machine without them gives tasks empty ones.
 fn host_files() -> HostFiles {
     let read = |path: &str| fs::read_to_string(path).unwrap_or_default();
@@ -167,6 +176,13 @@ fn host_files() -> HostFiles {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_server_leaves_no_core() {
+        leave_no_core();
+        let Rlimit { current, maximum } = getrlimit(Resource::Core);
+        assert!(current.is_some_and(|bytes| bytes <= 1) && maximum.is_some_and(|bytes| bytes <= 1));
+    }
 
     #[test]
     fn as_many_descriptors_as_the_machine_permits_can_be_had() {
