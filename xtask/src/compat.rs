@@ -5,6 +5,7 @@
 
 mod code;
 mod coverage;
+mod discovery;
 mod proofs;
 mod rows;
 mod security;
@@ -42,7 +43,7 @@ sources say, when a test that it names is gone or does not speak of the field or
 parameter or command has no row.
 ";
 
-const USAGE: &str = "cargo xtask compat [--check]";
+const USAGE: &str = "cargo xtask compat [--check|--discovery]";
 
 /// Writes the document, or with `--check` fails where it is not what the sources say.
 pub(crate) fn main(arguments: &[String]) -> Result<(), String> {
@@ -53,6 +54,7 @@ pub(crate) fn main(arguments: &[String]) -> Result<(), String> {
                 .map_err(|error| format!("write {DOCUMENT}: {error}"))
         }
         [flag] if flag == "--check" => check(),
+        [flag] if flag == "--discovery" => hold_against_discovery(),
         _ => Err(USAGE.to_owned()),
     }
 }
@@ -73,6 +75,16 @@ pub(crate) fn check() -> Result<(), String> {
     let first = made.lines().find(|line| !known.contains(line));
     let first = first.unwrap_or("(only the order or what is gone)");
     Err(format!("{DOCUMENT} is not up to date: run `cargo xtask compat`. First new line:\n{first}"))
+}
+
+/// Whether the table has all that Google's own document of the API has, as `cargo xtask needs` brought it.
+pub(crate) fn hold_against_discovery() -> Result<(), String> {
+    let sections = rows::complete(rows::parse(&code::read(ROWS)?)?)?;
+    let faults = discovery::faults(&sections)?;
+    if faults.is_empty() {
+        return Ok(());
+    }
+    Err(format!("Google's discovery document has what {ROWS} lacks:\n  {}", faults.join("\n  ")))
 }
 
 fn document() -> Result<String, String> {

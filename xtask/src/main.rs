@@ -21,7 +21,7 @@ cargo xtask <task>
   bench    [start|list|network|latency|throughput|array|memory]: figures beside crun (as root)
   vm       build|run: a machine with pure cgroup v2 and systemd, for tests and for trying things out (as root)
   tidy     house rules that no compiler knows
-  compat   [--check]: make docs/compatibility.md, or compare it with the sources
+  compat   [--check|--discovery]: make docs/compatibility.md, compare it with the sources, or with Google's document
   tables   [--check] --discovery FILE: make the table of v1 messages, or compare it
 ";
 

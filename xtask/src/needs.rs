@@ -142,6 +142,13 @@ fn python() -> Result<(), String> {
     }
 }
 
+/// Where the packages of that environment are.
+pub(crate) fn python_packages() -> Result<PathBuf, String> {
+    let python = cache().join("python/bin/python").display().to_string();
+    let code = "import sysconfig; print(sysconfig.get_path('purelib'))";
+    sh::output(&[&python, "-c", code]).map(|path| path.trim().into())
+}
+
 fn imports(venv: &Path) -> bool {
     let python = venv.join("bin/python");
     python.is_file()

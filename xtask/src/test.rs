@@ -18,6 +18,7 @@ pub(crate) fn main() -> Result<(), String> {
     sh::run(&["cargo", "fmt", "--all", "--check"])?;
     tidy::main()?;
     compat::check()?;
+    compat::hold_against_discovery()?;
     // One profile for everything: what is built here is what the tests and the program use.
     sh::run(&["cargo", "build", "--release", "--workspace"])?;
     sh::run(&[

@@ -10,7 +10,7 @@ use crate::{
     call::{At, Call},
     error::Outcome,
     place,
-    query::Parameter::{Ignored, Taken},
+    query::Parameter::{Ignored, Taken, Unsupported},
     reply,
 };
 
@@ -20,7 +20,12 @@ pub(crate) async fn locations(
     call: Call,
 ) -> Outcome {
     // There is one page.
-    let shape = call.shape(&[Taken("pageSize"), Taken("pageToken"), Ignored("filter")])?;
+    let shape = call.shape(&[
+        Taken("pageSize"),
+        Taken("pageToken"),
+        Ignored("filter"),
+        Unsupported("extraLocationTypes"),
+    ])?;
     call.query.number("pageSize")?;
     let project = app.context(&project)?.project;
     let regions: BTreeSet<&String> =

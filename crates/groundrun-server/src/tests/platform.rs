@@ -29,6 +29,33 @@ async fn the_configured_regions_are_the_locations() {
 }
 
 #[tokio::test]
+async fn there_are_no_locations_of_other_types() {
+    let fixture = Fixture::new();
+    let answer = fixture.get("/v1/projects/demo/locations?extraLocationTypes=edge").await;
+    insta::assert_snapshot!(answer, @r#"
+    400
+    {
+      "error": {
+        "code": 400,
+        "details": [
+          {
+            "@type": "type.googleapis.com/google.rpc.BadRequest",
+            "fieldViolations": [
+              {
+                "description": "The parameter 'extraLocationTypes' is not supported by Cloud Run.",
+                "field": "extraLocationTypes"
+              }
+            ]
+          }
+        ],
+        "message": "The parameter 'extraLocationTypes' is not supported by Cloud Run.",
+        "status": "INVALID_ARGUMENT"
+      }
+    }
+    "#);
+}
+
+#[tokio::test]
 async fn a_project_has_its_number() {
     let fixture = Fixture::new();
     let answer = fixture.get("/v1/projects/demo?alt=json").await;
