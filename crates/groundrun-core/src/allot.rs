@@ -1,7 +1,8 @@
 //! Who may begin how much, of what the machine gives to tasks.
 //!
 //! Executions take turns, one attempt at a time; inside an execution tasks go in their order. Memory and CPU of what
-//! runs never exceed the budget (CPU with the overcommit that is already in it).
+//! runs never exceed the budget (CPU with the overcommit that is already in it). Delayed executions have what is left when
+//! all others have what they want.
 
 use std::fmt;
 
@@ -15,11 +16,23 @@ pub const GRANTS_MAX: u32 = 256;
 /// it: a large task among many small ones would else never begin.
 pub const OVERTAKEN_MAX: u32 = 64;
 
+/// Who comes first.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Urgency {
+    /// As soon as possible.
+    #[default]
+    Regular,
+    /// When no regular one waits (`delayExecution`).
+    Delayed,
+}
+
 /// What an execution has and wants.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Demand {
     /// Who.
     pub execution: ExecutionUid,
+    /// Before whom.
+    pub urgency: Urgency,
     /// What one task occupies.
     pub task: Limits,
     /// How many attempts occupy that.
@@ -42,12 +55,19 @@ pub enum Grant {
 /// Whose turn it is. Kept between allotments.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Turn {
+    regular: Queue,
+    delayed: Queue,
+    /// Whether somebody is left who could begin more.
+    rest: Rest,
+}
+
+/// The turn among those of one urgency.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+struct Queue {
     /// Who was granted last.
     last: Option<ExecutionUid>,
     /// Who has waited longest for room that is not there, and how often others began meanwhile.
     overtaken: Option<(ExecutionUid, u32)>,
-    /// Whether somebody is left who could begin more.
-    rest: Rest,
 }
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -76,7 +96,14 @@ pub fn allot(budget: Limits, demands: &[Demand], turn: &mut Turn) -> Vec<Grant> 
         cpu_millis: budget.cpu_millis.saturating_sub(used.cpu_millis),
         memory_bytes: budget.memory_bytes.saturating_sub(used.memory_bytes),
     };
-    let started = begin_in_turn(budget, demands, turn, &mut free);
+    let mut room = Room { budget, free: &mut free, started: vec![0; demands.len()], granted: 0 };
+    turn.rest = Rest::Nobody;
+    let Turn { regular, delayed, rest } = turn;
+    let mut served = room.begin_in_turn(demands, Urgency::Regular, regular, rest);
+    if served == Served::All || mutant!("delayed_does_not_wait") {
+        served = room.begin_in_turn(demands, Urgency::Delayed, delayed, rest);
+    }
+    let started = room.started;
     demands
         .iter()
         .zip(started)
@@ -85,6 +112,9 @@ pub fn allot(budget: Limits, demands: &[Demand], turn: &mut Turn) -> Vec<Grant> 
             (0, _) if too_large(demand.task, budget) => Grant::Never(never(demand.task, budget)),
             (0, 1..) => match Missing::of(demand.task, free) {
                 Some(missing) => Grant::Wait(missing.in_words(demand.task, free, budget)),
+                None if demand.urgency == Urgency::Delayed && served == Served::Some => {
+                    Grant::Wait("executions that are not delayed".to_owned())
+                }
                 None => Grant::Start(0),
             },
             (started, _) => Grant::Start(started),
@@ -92,61 +122,85 @@ pub fn allot(budget: Limits, demands: &[Demand], turn: &mut Turn) -> Vec<Grant> 
         .collect()
 }
 
-/// How many of each demand begin; takes them from `free`.
-fn begin_in_turn(
-    budget: Limits,
-    demands: &[Demand],
-    turn: &mut Turn,
-    free: &mut Limits,
-) -> Vec<u32> {
-    let mut started = vec![0; demands.len()];
-    let mut ring = demands_in_turn(budget, demands, turn.last);
-    let waits = |uid| ring.iter().any(|&index: &usize| demands[index].execution == uid);
-    turn.overtaken = turn.overtaken.filter(|(uid, _)| waits(*uid));
-    let mut granted = 0;
-    turn.rest = Rest::Nobody;
-    while let Some(index) = ring.pop_front() {
-        let demand = &demands[index];
-        let first = turn.overtaken.is_none_or(|(uid, _)| uid == demand.execution);
-        if !first && turn.overtaken.is_some_and(|(_, times)| times >= OVERTAKEN_MAX) {
-            continue;
-        }
-        if granted == GRANTS_MAX {
-            turn.rest = Rest::Somebody;
-            break;
-        }
-        if Missing::of(demand.task, *free).is_some() && !mutant!("budget_ignored") {
-            turn.overtaken.get_or_insert((demand.execution, 0));
-            continue;
-        }
-        free.cpu_millis = free.cpu_millis.saturating_sub(demand.task.cpu_millis);
-        free.memory_bytes = free.memory_bytes.saturating_sub(demand.task.memory_bytes);
-        started[index] += 1;
-        granted += 1;
-        turn.last = Some(demand.execution);
-        match &mut turn.overtaken {
-            Some((uid, _)) if *uid == demand.execution => turn.overtaken = None,
-            Some((_, times)) => *times += 1,
-            None => {}
-        }
-        if started[index] < demand.wants {
-            ring.push_back(index);
-        }
-    }
-    started
+/// Whether all had what they want.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Served {
+    All,
+    Some,
 }
 
-/// Those who want something that can ever be, beginning after who was granted last.
+/// What an allotment has to give and has given.
+struct Room<'a> {
+    budget: Limits,
+    free: &'a mut Limits,
+    /// How many of each demand begin.
+    started: Vec<u32>,
+    granted: u32,
+}
+
+impl Room<'_> {
+    fn begin_in_turn(
+        &mut self,
+        demands: &[Demand],
+        urgency: Urgency,
+        queue: &mut Queue,
+        rest: &mut Rest,
+    ) -> Served {
+        let mut ring = demands_in_turn(self.budget, demands, urgency, queue.last);
+        let waits = |uid| ring.iter().any(|&index: &usize| demands[index].execution == uid);
+        queue.overtaken = queue.overtaken.filter(|(uid, _)| waits(*uid));
+        let mut served = Served::All;
+        while let Some(index) = ring.pop_front() {
+            let demand = &demands[index];
+            let first = queue.overtaken.is_none_or(|(uid, _)| uid == demand.execution);
+            if !first && queue.overtaken.is_some_and(|(_, times)| times >= OVERTAKEN_MAX) {
+                served = Served::Some;
+                continue;
+            }
+            if self.granted == GRANTS_MAX {
+                *rest = Rest::Somebody;
+                return Served::Some;
+            }
+            if Missing::of(demand.task, *self.free).is_some() && !mutant!("budget_ignored") {
+                queue.overtaken.get_or_insert((demand.execution, 0));
+                served = Served::Some;
+                continue;
+            }
+            self.take(demand.task);
+            self.started[index] += 1;
+            queue.last = Some(demand.execution);
+            match &mut queue.overtaken {
+                Some((uid, _)) if *uid == demand.execution => queue.overtaken = None,
+                Some((_, times)) => *times += 1,
+                None => {}
+            }
+            if self.started[index] < demand.wants {
+                ring.push_back(index);
+            }
+        }
+        served
+    }
+
+    fn take(&mut self, task: Limits) {
+        self.free.cpu_millis = self.free.cpu_millis.saturating_sub(task.cpu_millis);
+        self.free.memory_bytes = self.free.memory_bytes.saturating_sub(task.memory_bytes);
+        self.granted += 1;
+    }
+}
+
+/// Those of this urgency who want something that can ever be, beginning after who was granted last.
 fn demands_in_turn(
     budget: Limits,
     demands: &[Demand],
+    urgency: Urgency,
     last: Option<ExecutionUid>,
 ) -> std::collections::VecDeque<usize> {
     let after = demands.iter().position(|demand| Some(demand.execution) == last);
     let first = after.map_or(0, |index| index + 1);
+    let wants = |demand: &Demand| demand.urgency == urgency && demand.wants > 0;
     (first..demands.len())
         .chain(0..first)
-        .filter(|&index| demands[index].wants > 0 && !too_large(demands[index].task, budget))
+        .filter(|&index| wants(&demands[index]) && !too_large(demands[index].task, budget))
         .collect()
 }
 
@@ -252,7 +306,12 @@ mod tests {
 
     fn demand(who: u128, gib: u64, live: u32, wants: u32) -> Demand {
         let task = Limits { cpu_millis: 1000, memory_bytes: gib * GIB };
-        Demand { execution: ExecutionUid(Uuid::from_u128(who)), task, live, wants }
+        let execution = ExecutionUid(Uuid::from_u128(who));
+        Demand { execution, urgency: Urgency::Regular, task, live, wants }
+    }
+
+    fn delayed(demand: Demand) -> Demand {
+        Demand { urgency: Urgency::Delayed, ..demand }
     }
 
     fn grants(demands: &[Demand]) -> Vec<Grant> {
@@ -307,6 +366,28 @@ mod tests {
         assert_eq!(begun, OVERTAKEN_MAX);
         let grants = allot(BUDGET, &[demand(1, 8, 0, 1), demand(2, 1, 0, 1)], &mut turn);
         assert_eq!(grants[0], Grant::Start(1), "the room came free and was kept");
+    }
+
+    #[test]
+    fn delayed_ones_have_what_is_left_when_no_regular_one_waits() {
+        let granted = grants(&[delayed(demand(1, 1, 0, 9)), demand(2, 1, 0, 5)]);
+        assert_eq!(granted, [Grant::Start(3), Grant::Start(5)]);
+
+        let granted = grants(&[delayed(demand(1, 1, 0, 9)), demand(2, 3, 0, 3)]);
+        let why = "executions that are not delayed".to_owned();
+        assert_eq!(granted, [Grant::Wait(why), Grant::Start(2)], "2 GiB are free, for the third");
+
+        let granted = grants(&[delayed(demand(1, 1, 0, 9)), demand(2, 1, 3, 0)]);
+        assert_eq!(granted, [Grant::Start(5), Grant::Start(0)], "what wants nothing keeps nobody");
+
+        let granted = grants(&[delayed(demand(1, 1, 0, 9)), demand(2, 9, 0, 1)]);
+        assert_eq!(granted[0], Grant::Start(8), "nor does what never begins");
+    }
+
+    #[test]
+    fn delayed_ones_take_turns_among_themselves() {
+        let granted = grants(&[delayed(demand(1, 1, 2, 9)), delayed(demand(2, 1, 0, 9))]);
+        assert_eq!(granted, [Grant::Start(3), Grant::Start(3)]);
     }
 
     #[test]

@@ -26,6 +26,7 @@ mod restore;
 pub mod secret;
 mod secrets;
 pub mod template;
+pub mod token;
 
 #[cfg(test)]
 mod samples;

@@ -2,6 +2,8 @@
 //!
 //! The engine counts by it and the API objects are rendered by it, so the two cannot disagree.
 
+use jiff::Timestamp;
+
 use crate::{
     needs::SecretVersion,
     port::{
@@ -22,6 +24,12 @@ mod code {
 
 /// The reason of a failed execution whose task exited with an error; no other failure has one (fact: semantics 4.2).
 pub const NON_ZERO_EXIT_CODE: &str = "NonZeroExitCode";
+
+/// Reason of a delayed execution that has not begun (fact: v2's `DELAYED_START_PENDING`).
+pub const DELAYED_START_PENDING: &str = "DelayedStartPending";
+
+/// Reason of a delayed execution whose time is over (fact: v2's `DELAYED_EXECUTION_EXCEEDING_DURATION_LIMIT`).
+pub const DELAYED_EXECUTION_TOO_LONG: &str = "DelayedExecutionExceedingDurationLimit";
 
 /// Reason of a job or an execution whose image is not there or cannot be used.
 pub const CONTAINER_MISSING: &str = "ContainerMissing";
@@ -131,6 +139,16 @@ pub fn task_failure(execution: &str, task: u32, ending: &Ending) -> Failure {
             status.message
         ),
     }
+}
+
+/// What a delayed execution says whose time is over. The words are ours: no sample of Google's has one.
+#[must_use]
+pub fn out_of_time(begun: Option<Timestamp>) -> Failure {
+    let message = match begun {
+        None => "The delayed execution could not start within 12 hours of its creation.",
+        Some(_) => "The delayed execution did not complete within 12 hours of its start.",
+    };
+    Failure { reason: Some(DELAYED_EXECUTION_TOO_LONG.to_owned()), message: message.to_owned() }
 }
 
 /// Whether a failed attempt may be followed by another.

@@ -8,10 +8,12 @@ use crate::{
     allot::Grant,
     id::{AttemptId, BootId},
     mutant,
-    outcome::Wish,
+    outcome::{self, Wish},
     port::{Action, AttemptSpec, ImageRequest},
-    progress::{Discard, Import, Run, Stop},
-    record::{Attempt, Completed, ExecutionState, Failure, ImagesState, Outcome, is_over},
+    progress::{Discard, Import, Run, Stop, Time},
+    record::{
+        Attempt, Completed, ExecutionState, Failure, ImagesState, Outcome, WAIT_MAX, is_over,
+    },
     template::GRACE,
 };
 
@@ -69,6 +71,8 @@ pub enum Step {
     Started(usize),
     /// Nothing can begin: why.
     Waits(String),
+    /// The time of a delayed execution is over.
+    OutOfTime,
     /// It is over.
     Finished(Outcome),
     /// Everything of it is dropped.
@@ -82,6 +86,7 @@ pub fn plan(run: &mut Run, grant: Grant, boot: BootId, now: Timestamp) -> Plan {
     let mut plan = Plan::default();
     if !run.over_and_done() {
         run.accept(&mut plan, now);
+        run.keep_time(&mut plan, now);
         run.import_images(&mut plan, now);
         run.resume(&mut plan);
         run.stop_cancelled(&mut plan);
@@ -89,6 +94,7 @@ pub fn plan(run: &mut Run, grant: Grant, boot: BootId, now: Timestamp) -> Plan {
         run.retry(&mut plan, now);
         run.start_granted(grant, boot, &mut plan, now);
         run.finish(&mut plan, now);
+        run.come_back_in_time(&mut plan, now);
     }
     run.delete(&mut plan, now);
     run.answer_clients(&mut plan, now);
@@ -103,6 +109,32 @@ impl Run {
             *accepted = Some(now);
             plan.why.push(Step::Accepted);
         }
+    }
+
+    /// A delayed execution has its time.
+    fn keep_time(&mut self, plan: &mut Plan, now: Timestamp) {
+        if self.time == Time::Left && self.look_at_clock(now) == Time::Over {
+            plan.why.push(Step::OutOfTime);
+        }
+    }
+
+    /// It is looked at now and then, so that a clock that was set is noticed.
+    fn come_back_in_time(&self, plan: &mut Plan, now: Timestamp) {
+        if let Some(deadline) = self.deadline()
+            && self.time == Time::Left
+            && !self.over_and_done()
+        {
+            let soon = now.saturating_add(WAIT_MAX).unwrap_or(Timestamp::MAX);
+            plan.wake(deadline.min(soon));
+        }
+    }
+
+    pub(crate) fn look_at_clock(&mut self, now: Timestamp) -> Time {
+        let over = self.deadline().is_some_and(|deadline| now >= deadline);
+        if over && !mutant!("delay_never_ends") {
+            self.time = Time::Over;
+        }
+        self.time
     }
 
     /// Images come before everything else. After a restart they are asked for again, by digest where that is known, so
@@ -230,8 +262,9 @@ impl Run {
             return;
         }
         let Some(outcome) = self.outcome() else { return };
+        let stopped = self.wish() == Wish::Stop;
         let state = &mut self.execution.state;
-        if outcome == Outcome::Cancelled {
+        if stopped {
             // Also the tasks that were never begun, and those that waited for a retry.
             let settled = state.counters.succeeded + state.counters.failed;
             state.counters.cancelled = self.template.count.saturating_sub(settled);
@@ -245,13 +278,19 @@ impl Run {
     /// What it comes to once nothing is live; `None` while something is left to begin.
     fn outcome(&self) -> Option<Outcome> {
         // Who was told that it is cancelled finds it cancelled, whatever its tasks came to in the meantime.
-        if self.wish() == Wish::Stop && !mutant!("cancel_ends_as_failure") {
+        if self.is_unwanted() && !mutant!("cancel_ends_as_failure") {
             return Some(Outcome::Cancelled);
         }
         if let Some(failure) = &self.doomed {
             return Some(Outcome::Failed(failure.clone()));
         }
         let waiting = !self.ready.is_empty() || !self.later.is_empty();
+        let state = &self.execution.state;
+        // What was done in time stays done.
+        let undone = self.not_begun() > 0 || waiting || state.counters.cancelled > 0;
+        if self.time == Time::Over && undone {
+            return Some(Outcome::Failed(outcome::out_of_time(state.start_time)));
+        }
         if self.not_begun() > 0 || (waiting && !mutant!("finish_forgets_retries")) {
             let failed = self.first_failure.is_some() && mutant!("first_failure_ends_all");
             if !failed {
@@ -316,6 +355,7 @@ impl fmt::Display for Step {
             Self::Resumed(count) => write!(f, "asks about {count} live"),
             Self::Started(count) => write!(f, "begins {count}"),
             Self::Waits(why) => write!(f, "waits: {why}"),
+            Self::OutOfTime => f.write_str("out of time"),
             Self::Finished(Outcome::Succeeded) => f.write_str("succeeded"),
             Self::Finished(Outcome::Failed(failure)) => write!(f, "failed: {}", failure.message),
             Self::Finished(Outcome::Cancelled) => f.write_str("cancelled"),

@@ -10,12 +10,15 @@
 //! Tasks are begun in the order of their index, so the ones not begun are a number. Only live tasks and those that wait
 //! for a retry have an entry; a task that is over is a count. Nothing here ever walks all tasks.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    time::Duration,
+};
 
 use jiff::Timestamp;
 
 use crate::{
-    allot::Demand,
+    allot::{Demand, Urgency},
     id::{AttemptId, ExecutionUid},
     mutant,
     observe::Heard,
@@ -23,6 +26,10 @@ use crate::{
     record::{Attempt, Execution, ExecutionState, Failure, ImagesState, Wishes, is_over},
     template::TaskTemplate,
 };
+
+/// A delayed execution begins within this time of its creation, and is over within it from there on (fact: Google's page
+/// "Delay execution of a job").
+pub const DELAY_MAX: Duration = Duration::from_secs(12 * 60 * 60);
 
 /// An execution that is not over, in memory. Made by [`Run::restore`], moved by `observe` and `plan`.
 #[derive(Debug)]
@@ -33,6 +40,8 @@ pub struct Run {
     pub(crate) template: TaskTemplate,
     /// Why it cannot go on, whatever its tasks do.
     pub(crate) doomed: Option<Failure>,
+    /// Whether the time of a delayed execution is over.
+    pub(crate) time: Time,
     pub(crate) import: Import,
     pub(crate) discard: Discard,
 
@@ -59,6 +68,13 @@ pub struct Run {
     pub(crate) unasked: BTreeSet<u32>,
     /// Entries of tasks looked at so far: the cost of all that was done, in a unit that does not depend on the machine.
     pub(crate) visits: u64,
+}
+
+/// The time of a delayed execution. A regular one has enough of it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Time {
+    Left,
+    Over,
 }
 
 /// Whether the live attempts were told to stop by this process.
@@ -110,7 +126,24 @@ impl Run {
     #[must_use]
     pub fn demand(&mut self, now: Timestamp) -> Demand {
         let wants = self.wants(now);
-        Demand { execution: self.uid(), task: self.template.limits, live: self.live(), wants }
+        // Once it has begun it goes on as others do: from there on its time runs.
+        let begun = self.execution.state.provisioned.is_some();
+        let urgency = if begun { Urgency::Regular } else { self.template.urgency };
+        Demand {
+            execution: self.uid(),
+            urgency,
+            task: self.template.limits,
+            live: self.live(),
+            wants,
+        }
+    }
+
+    /// When the time of a delayed execution is over.
+    pub(crate) fn deadline(&self) -> Option<Timestamp> {
+        let Execution { created, state, .. } = &self.execution;
+        let from = state.start_time.unwrap_or(*created);
+        let deadline = from.saturating_add(DELAY_MAX).unwrap_or(Timestamp::MAX);
+        (self.template.urgency == Urgency::Delayed).then_some(deadline)
     }
 
     /// How many attempts could begin now if there were room.
@@ -165,8 +198,14 @@ impl Run {
     }
 
     pub(crate) fn wish(&self) -> Wish {
+        let over = self.time == Time::Over;
+        if self.is_unwanted() || over { Wish::Stop } else { Wish::GoOn }
+    }
+
+    /// Was it cancelled or deleted?
+    pub(crate) fn is_unwanted(&self) -> bool {
         let Wishes { cancel, delete } = self.execution.wishes;
-        if cancel.is_some() || delete.is_some() { Wish::Stop } else { Wish::GoOn }
+        cancel.is_some() || delete.is_some()
     }
 
     pub(crate) fn not_begun(&self) -> u32 {

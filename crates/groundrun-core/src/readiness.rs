@@ -176,6 +176,7 @@ mod tests {
             created: at(0),
             updated: at(0),
             revision: Revision(1),
+            written: Revision(1),
             labels: BTreeMap::new(),
             annotations: BTreeMap::new(),
             author: Author::default(),

@@ -38,6 +38,8 @@ pub struct Job {
     pub updated: Timestamp,
     /// Revision of the last write by a client or of its executions.
     pub revision: Revision,
+    /// Revision of the last write by a client.
+    pub written: Revision,
     /// `metadata.labels` as the client gave them, without the server's.
     pub labels: BTreeMap<String, String>,
     /// `metadata.annotations`, likewise.

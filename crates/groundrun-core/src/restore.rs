@@ -8,7 +8,7 @@ use crate::{
     id::BootId,
     mutant,
     observe::Heard,
-    progress::{Discard, Import, Run, Stop},
+    progress::{Discard, Import, Run, Stop, Time},
     record::{Attempt, Counters, Ending, Execution, Failure, Fault},
     template::TaskTemplate,
 };
@@ -37,6 +37,7 @@ impl Run {
             execution,
             template,
             doomed,
+            time: Time::Left,
             import: Import::NotAsked,
             discard: Discard::NotAsked,
             next_index: 0,
@@ -52,6 +53,7 @@ impl Run {
             visits: 0,
         };
         if !run.over_and_done() {
+            run.look_at_clock(now);
             run.retell(attempts);
             run.lose_other_boots(boot, now);
         }

@@ -132,6 +132,7 @@ pub(crate) fn job(document: Value) -> Job {
         created: at(0.0),
         updated: at(0.0),
         revision: Revision(1_772_346_600_250_000),
+        written: Revision(1_772_346_600_250_000),
         labels,
         annotations,
         author: author(1),

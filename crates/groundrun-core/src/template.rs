@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use crate::{
+    allot::Urgency,
     connection, containers,
     id::AttemptId,
     instances, mutant,
@@ -27,6 +28,8 @@ pub struct TaskTemplate {
     pub parallelism: u32,
     /// How many attempts may follow the first.
     pub max_retries: u32,
+    /// Before whom its first task begins.
+    pub urgency: Urgency,
     /// What one task occupies: the sum of its containers.
     pub limits: Limits,
     timeout: Duration,
@@ -72,6 +75,10 @@ impl TaskTemplate {
             // 0 and more than there are tasks: as many as capacity allows (fact: semantics 11).
             parallelism: if parallelism == 0 { count } else { parallelism.min(count) },
             max_retries: count_of("spec.template.spec.maxRetries", task.max_retries)?,
+            urgency: match spec.delay_execution {
+                Some(true) => Urgency::Delayed,
+                Some(false) | None => Urgency::Regular,
+            },
             limits,
             timeout: Duration::from_secs(
                 task.timeout_seconds.and_then(|seconds| seconds.try_into().ok()).ok_or_else(

@@ -298,6 +298,10 @@ impl Client {
         self.all("executions", selector.as_deref(), most).await
     }
 
+    pub(crate) async fn execution(&self, name: &str) -> Result<v1::Execution, ClientError> {
+        self.call(Method::GET, self.namespaced(&format!("executions/{name}")), None).await
+    }
+
     pub(crate) async fn execution_json(&self, name: &str) -> Result<Value, ClientError> {
         self.get(&format!("executions/{name}")).await
     }

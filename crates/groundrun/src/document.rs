@@ -13,6 +13,15 @@ pub(crate) struct Document {
     pub(crate) value: Value,
 }
 
+impl Document {
+    /// The execution that the job's token makes when it is written.
+    pub(crate) fn execution(&self) -> Option<String> {
+        let token = |field: &str| self.value["spec"][field].as_str();
+        let token = token("startExecutionToken").or(token("runExecutionToken"))?;
+        (!token.is_empty()).then(|| format!("{}-{token}", self.name))
+    }
+}
+
 /// A larger file is no job: the API takes at most 1,000 variables of 32 KiB.
 const BYTES_MAX: u64 = 40 * 1024 * 1024;
 

@@ -4,6 +4,7 @@ use std::{collections::BTreeMap, sync::Arc};
 
 use groundrun_api::v1;
 use groundrun_core::{
+    allot::Urgency,
     id::{ExecutionUid, JobUid},
     record::{
         Author, Execution, ExecutionState, Job, JobSnapshot, Readiness, ReadinessState, Revision,
@@ -26,6 +27,8 @@ pub struct Shape {
     pub memory: String,
     /// The CPU limit, such as `1000m`.
     pub cpu: String,
+    /// `delayExecution`.
+    pub urgency: Urgency,
 }
 
 impl Default for Shape {
@@ -36,6 +39,7 @@ impl Default for Shape {
             max_retries: 0,
             memory: "512Mi".to_owned(),
             cpu: "1000m".to_owned(),
+            urgency: Urgency::Regular,
         }
     }
 }
@@ -76,6 +80,7 @@ pub fn job(shape: &Shape, created: Timestamp) -> Job {
         created,
         updated: created,
         revision: Revision(1),
+        written: Revision(1),
         labels: BTreeMap::new(),
         annotations: BTreeMap::new(),
         author: Author::default(),
@@ -103,6 +108,7 @@ fn spec(shape: &Shape) -> v1::ExecutionSpec {
         ..Default::default()
     };
     v1::ExecutionSpec {
+        delay_execution: (shape.urgency == Urgency::Delayed).then_some(true),
         task_count: Some(shape.tasks),
         parallelism: Some(shape.parallelism),
         template: Some(v1::TaskTemplateSpec {
@@ -113,6 +119,5 @@ fn spec(shape: &Shape) -> v1::ExecutionSpec {
                 ..Default::default()
             }),
         }),
-        ..Default::default()
     }
 }

@@ -109,13 +109,13 @@ pub const FIELDS: &[FieldRule] = &[
     rule("Job.metadata.uid", Ignored, SERVER),
     rule(
         "Job.spec.runExecutionToken",
-        Refused,
-        "execution tokens are not supported yet: create the job, then call jobs.run.",
+        Honoured,
+        "A new one makes the execution of that name; the job is Ready when it has succeeded.",
     ),
     rule(
         "Job.spec.startExecutionToken",
-        Refused,
-        "execution tokens are not supported yet: create the job, then call jobs.run.",
+        Honoured,
+        "A new one makes the execution of that name; the job is Ready when it has started.",
     ),
     rule(
         "Job.spec.template.metadata.annotations",
@@ -203,8 +203,9 @@ pub const FIELDS: &[FieldRule] = &[
     rule("Job.spec.template.metadata.uid", Refused, ON_TEMPLATE),
     rule(
         "Job.spec.template.spec.delayExecution",
-        Refused,
-        "delayed executions are not supported yet: what does not fit waits anyway.",
+        Honoured,
+        "Begins when no regular execution waits for room; fails when that is not within 12 hours, or when it takes more \
+         than 12 hours from there on.",
     ),
     rule(
         "Job.spec.template.spec.parallelism",
@@ -549,8 +550,8 @@ pub const FIELDS: &[FieldRule] = &[
     ),
     rule(
         "RunJobRequest.overrides.delayExecution",
-        Refused,
-        "delayed executions are not supported yet: what does not fit waits anyway.",
+        Honoured,
+        "Makes a delayed execution of a regular job, or with `false` the reverse.",
     ),
     rule(
         "RunJobRequest.overrides.taskCount",

@@ -39,7 +39,7 @@ pub fn job(document: v1::Job, suffix: &Suffix, context: &Context) -> Result<Admi
     let mut faults = Faults::default();
     let metadata = document.metadata.clone().unwrap_or_default();
     let name = name::of_job(&metadata, suffix, &mut faults);
-    let Content { labels, annotations, spec } = content(document, context, &mut faults);
+    let Content { labels, annotations, spec } = content(&name, document, context, &mut faults);
     faults.or(AdmittedJob { name, labels, annotations, spec: Arc::new(spec) })
 }
 
@@ -51,15 +51,20 @@ pub(super) struct Content {
     pub(super) spec: v1::JobSpec,
 }
 
-/// Checks all of `document` but its name.
-pub(super) fn content(document: v1::Job, context: &Context, faults: &mut Faults) -> Content {
+/// Checks all of `document` but the job's name.
+pub(super) fn content(
+    name: &str,
+    document: v1::Job,
+    context: &Context,
+    faults: &mut Faults,
+) -> Content {
     identity(&document, context, faults);
     unsupported::refuse(Body::Job, &document, faults);
     let metadata = document.metadata.unwrap_or_default();
     Content {
         labels: labels(Owner::Job, metadata.labels, faults),
         annotations: annotations(Owner::Job, metadata.annotations, faults),
-        spec: job_spec(document.spec.unwrap_or_default(), context, faults),
+        spec: job_spec(name, document.spec.unwrap_or_default(), context, faults),
     }
 }
 
@@ -83,7 +88,9 @@ fn identity(document: &v1::Job, context: &Context, faults: &mut Faults) {
     }
 }
 
-fn job_spec(spec: v1::JobSpec, context: &Context, faults: &mut Faults) -> v1::JobSpec {
+fn job_spec(name: &str, spec: v1::JobSpec, context: &Context, faults: &mut Faults) -> v1::JobSpec {
+    name::token(name, &spec, faults);
+    let set = |token: Option<String>| token.filter(|token| !token.is_empty());
     let template = spec.template.clone().unwrap_or_default();
     let metadata = template.metadata.unwrap_or_default();
     let metadata = v1::ObjectMeta {
@@ -98,7 +105,11 @@ fn job_spec(spec: v1::JobSpec, context: &Context, faults: &mut Faults) -> v1::Jo
     dependencies::check(&metadata.annotations, &containers, faults);
     instances::check(&metadata.annotations, &containers, faults);
     let template = v1::ExecutionTemplateSpec { metadata: Some(metadata), spec: Some(execution) };
-    v1::JobSpec { template: Some(template), ..spec }
+    v1::JobSpec {
+        run_execution_token: set(spec.run_execution_token),
+        start_execution_token: set(spec.start_execution_token),
+        template: Some(template),
+    }
 }
 
 fn containers(execution: &v1::ExecutionSpec) -> Vec<v1::Container> {
@@ -122,6 +133,9 @@ fn execution_spec(
             v1::TaskSpec::default()
         }
     };
+    if spec.delay_execution == Some(true) {
+        task::delayed_timeout(&format!("{}.timeout", task::TASK), task.timeout_seconds, faults);
+    }
     v1::ExecutionSpec {
         task_count: Some(task_count.unwrap_or(1)),
         template: Some(v1::TaskTemplateSpec { spec: Some(task) }),

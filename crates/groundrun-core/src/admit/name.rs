@@ -1,8 +1,9 @@
 //! Names of jobs and executions (fact: semantics 1.2).
 
-use groundrun_api::v1::ObjectMeta;
+use groundrun_api::v1::{JobSpec, ObjectMeta};
 
 use super::faults::Faults;
+use crate::token::{Token, Until};
 
 /// Longest name of a job or an execution.
 const NAME_MAX: usize = 63;
@@ -40,6 +41,23 @@ impl Suffix {
 pub fn execution_name(job: &str, suffix: &Suffix) -> String {
     let end = job.floor_char_boundary(NAME_MAX - 1 - suffix.0.len());
     format!("{}-{}", &job[..end], suffix.0)
+}
+
+const TOKEN_RULE: &str = "only lowercase, digits, and hyphens; may not end with hyphen; the sum of job name and token length must be fewer \
+     than 63 characters.";
+
+/// Checks the token of a job's spec: the name of its execution must be one (fact: semantics 1.2, 3.4).
+pub(super) fn token(job: &str, spec: &JobSpec, faults: &mut Faults) {
+    let Some(token) = Token::of(spec) else { return };
+    let field = match token.until {
+        Until::Started => "job.spec.start_execution_token",
+        Until::Succeeded => "job.spec.run_execution_token",
+    };
+    // A name that is wrong itself is told where it stands.
+    let long = job.len() + token.text.len() >= NAME_MAX;
+    if long || !is_name(&format!("x{}", token.text)) {
+        faults.add(field, TOKEN_RULE);
+    }
 }
 
 /// The name that the document gives, or a generated one.
@@ -108,6 +126,26 @@ mod tests {
             ["job.metadata.generateName: must be less than 31 characters."]
         );
         assert_eq!(named("", "Nightly").1, [format!("job.metadata.generateName: {NAME_RULE}")]);
+    }
+
+    #[test]
+    fn a_token_ends_the_name_of_an_execution() {
+        let faults = |job: &str, token: &str| {
+            let spec =
+                JobSpec { run_execution_token: Some(token.to_owned()), ..JobSpec::default() };
+            let mut faults = Faults::default();
+            super::token(job, &spec, &mut faults);
+            faults.into_lines()
+        };
+        for good in ["a", "2026-07-01", "-a", "", &"a".repeat(61)] {
+            assert_eq!(faults("j", good), Vec::<String>::new(), "{good}");
+        }
+        for bad in ["A", "a-", "a_b", "a.b", "ä", &"a".repeat(62)] {
+            let expected = format!("job.spec.run_execution_token: {TOKEN_RULE}");
+            assert_eq!(faults("j", bad), [expected], "{bad}");
+        }
+        assert_eq!(faults(&"j".repeat(61), "t"), Vec::<String>::new());
+        assert_eq!(faults(&"j".repeat(62), "t").len(), 1);
     }
 
     #[test]

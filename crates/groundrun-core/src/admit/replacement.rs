@@ -8,7 +8,12 @@ use super::{
     faults::Faults,
     job::{Content, content},
 };
-use crate::{context::Context, record::Job, render::resource_version};
+use crate::{
+    context::Context,
+    record::Job,
+    render::{parse_resource_version, resource_version},
+    token::{self, Token},
+};
 
 /// What a job becomes.
 #[derive(Clone, Debug, PartialEq)]
@@ -21,12 +26,15 @@ pub struct Replacement {
     pub spec: Arc<v1::JobSpec>,
     /// One more where the spec changed: only then is the job to be checked again.
     pub generation: i32,
+    /// The execution that a new token asks for, by its name.
+    pub execution: Option<String>,
 }
 
 /// What `old` becomes by `document`.
 ///
 /// # Errors
-/// 400 `INVALID_ARGUMENT` with every fault; 409 `ABORTED` where the document names a version that is not the current.
+/// 400 `INVALID_ARGUMENT` with every fault; 409 `ABORTED` where the document names a version from before the last change by
+/// a client.
 pub fn replacement(
     old: &Job,
     document: v1::Job,
@@ -38,18 +46,28 @@ pub fn replacement(
     if let Some(name) = renamed {
         faults.add("metadata.name", format!("cannot be changed from '{}' to '{name}'.", old.name));
     }
-    let Content { labels, annotations, spec } = content(document, context, &mut faults);
+    let Content { labels, annotations, spec } = content(&old.name, document, context, &mut faults);
     faults.or(())?;
 
-    let current = resource_version(old.revision);
     let given = metadata.resource_version.unwrap_or_default();
-    if !given.is_empty() && given.trim_end_matches('=') != current {
+    // A step of an execution changes the version, too, and nothing that a client could overwrite: `gcloud run jobs update`
+    // does not fail because a run ended meanwhile.
+    let known = parse_resource_version(&given)
+        .is_some_and(|version| (old.written..=old.revision).contains(&version));
+    if !given.is_empty() && !known {
+        let current = resource_version(old.revision);
         return Err(ApiError::conflict(&old.name, Versions { given: &given, current: &current }));
     }
-    let (spec, generation) = if spec == *old.spec {
-        (Arc::clone(&old.spec), old.generation)
-    } else {
-        (Arc::new(spec), old.generation.saturating_add(1))
-    };
-    Ok(Replacement { labels, annotations, spec, generation })
+    let execution = new_execution(old, &spec);
+    let changed = spec != token::shown(old);
+    let spec = if spec == *old.spec { Arc::clone(&old.spec) } else { Arc::new(spec) };
+    let generation = old.generation.saturating_add(i32::from(changed));
+    Ok(Replacement { labels, annotations, spec, generation, execution })
+}
+
+/// The execution that the token of `spec` asks for, unless it is the token that `old` has.
+fn new_execution(old: &Job, spec: &v1::JobSpec) -> Option<String> {
+    let token = Token::of(spec)?;
+    let known = Token::current(old).is_some_and(|current| current.text == token.text);
+    (!known).then(|| token.execution(&old.name))
 }

@@ -9,7 +9,7 @@ use super::{
     faults::Faults,
     job::task_count,
     secret,
-    task::timeout_seconds,
+    task::{delayed_timeout, timeout_seconds},
     unsupported::{self, Body},
 };
 use crate::record::{Job, ReadinessState};
@@ -65,6 +65,14 @@ fn lay(
     if let Some(seconds) = timeout_seconds("overrides.timeout", timeout, faults) {
         task.timeout_seconds = Some(seconds);
     }
+    let delay = overrides.delay_execution.or(spec.delay_execution);
+    if delay == Some(true) {
+        let field = match timeout {
+            Some(1..) => "overrides.timeout",
+            _ => "overrides.delay_execution",
+        };
+        delayed_timeout(field, task.timeout_seconds, faults);
+    }
     for (n, one) in overrides.container_overrides.into_iter().enumerate() {
         let path = format!("overrides.container_overrides[{n}]");
         lay_container(&path, &mut task.containers, one, faults);
@@ -73,8 +81,8 @@ fn lay(
     v1::ExecutionSpec {
         task_count: Some(tasks),
         parallelism: Some(parallelism),
+        delay_execution: delay,
         template: Some(v1::TaskTemplateSpec { spec: Some(task) }),
-        ..spec
     }
 }
 

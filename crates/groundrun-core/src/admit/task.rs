@@ -15,6 +15,8 @@ const MAX_RETRIES_MAX: i32 = 10;
 const DEFAULT_TIMEOUT_SECONDS: i64 = 600;
 /// 168 hours.
 const TIMEOUT_SECONDS_MAX: i64 = 604_800;
+/// 12 hours, for a delayed execution (fact: Google's page "Delay execution of a job").
+const DELAYED_TIMEOUT_SECONDS_MAX: i64 = 43_200;
 const CONTAINERS_MAX: usize = 10;
 
 /// The task as given plus defaults.
@@ -46,6 +48,17 @@ pub(super) fn timeout_seconds(field: &str, given: Option<i64>, faults: &mut Faul
         faults.add(field, "must be between 0 and 604800 seconds (168 hours), inclusive.");
     }
     given.filter(|seconds| *seconds != 0)
+}
+
+/// The timeout of a delayed execution. One that no execution may have is told already.
+pub(super) fn delayed_timeout(field: &str, seconds: Option<i64>, faults: &mut Faults) {
+    let seconds = seconds.unwrap_or_default();
+    if (DELAYED_TIMEOUT_SECONDS_MAX + 1..=TIMEOUT_SECONDS_MAX).contains(&seconds) {
+        faults.add(
+            field,
+            "must be between 0 and 43200 seconds (12 hours), inclusive, for a delayed execution.",
+        );
+    }
 }
 
 /// An e-mail address as it is, a bare account id expanded, the default where there is none.

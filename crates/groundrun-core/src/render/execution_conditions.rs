@@ -9,7 +9,7 @@ use jiff::Timestamp;
 
 use super::words::{Truth, condition, duration, saying, took};
 use crate::{
-    outcome::{CONTAINER_MISSING, CONTAINER_PERMISSION_DENIED},
+    outcome::{CONTAINER_MISSING, CONTAINER_PERMISSION_DENIED, DELAYED_START_PENDING},
     record::{Completed, Execution, ExecutionState, Failure, ImagesState, Outcome},
 };
 
@@ -47,7 +47,15 @@ fn completed(execution: &Execution) -> Condition {
         (None, None, Some(started)) => {
             saying(unknown(started), "Waiting for execution to complete.")
         }
-        (None, None, None) => unknown(state.accepted.unwrap_or(execution.created)),
+        (None, None, None) => {
+            let unknown = unknown(state.accepted.unwrap_or(execution.created));
+            let delayed = execution.spec.delay_execution == Some(true);
+            if !delayed || state.accepted.is_none() || state.provisioned.is_some() {
+                return unknown;
+            }
+            let unknown = saying(unknown, "A delayed execution is waiting for a start time.");
+            Condition { reason: Some(DELAYED_START_PENDING.to_owned()), ..unknown }
+        }
     }
 }
 

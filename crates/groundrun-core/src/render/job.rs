@@ -6,11 +6,12 @@ use groundrun_api::v1;
 
 use super::{
     meta::{API_VERSION, Common, LAST_UPDATED, annotations, labels},
-    words::{Truth, condition},
+    words::{Truth, condition, saying},
 };
 use crate::{
     context::Context,
     record::{Completed, Execution, Job, Outcome, ReadinessState},
+    token::{self, Progress, Token, Until},
 };
 
 /// The job as the API shows it. `latest` is the row of its latest execution, where it is still there.
@@ -33,7 +34,7 @@ pub fn job(job: &Job, latest: Option<&Execution>, context: &Context) -> v1::Job 
         api_version: Some(API_VERSION.to_owned()),
         kind: Some("Job".to_owned()),
         metadata: Some(metadata),
-        spec: Some(job.spec.as_ref().clone()),
+        spec: Some(token::shown(job)),
         status: Some(status(job, latest)),
     }
 }
@@ -47,16 +48,42 @@ pub fn job_labels(job: &Job) -> BTreeMap<String, String> {
 
 fn status(job: &Job, latest: Option<&Execution>) -> v1::JobStatus {
     v1::JobStatus {
-        conditions: vec![ready(job)],
+        conditions: vec![ready(job, latest)],
         execution_count: (job.execution_count > 0).then_some(job.execution_count),
         latest_created_execution: latest_created(job, latest),
         observed_generation: Some(job.readiness.generation),
     }
 }
 
+/// A job that can run, and whose token's execution has come to what the token waits for.
+fn ready(job: &Job, latest: Option<&Execution>) -> v1::Condition {
+    let ready = able(job);
+    // Of an execution that was deleted nothing more is known: the job is what it is without it.
+    let token = Token::current(job).filter(|_| ready.status.as_deref() == Some("True"));
+    let row = row(job, latest).filter(|execution| execution.wishes.delete.is_none());
+    let (Some(token), Some(execution)) = (token, row) else { return ready };
+    let name = &execution.name;
+    match token.progress(execution) {
+        Progress::Done(at) => condition("Ready", Truth::True, job.readiness.since.max(at)),
+        Progress::Open => {
+            let until = match token.until {
+                Until::Started => "to start",
+                Until::Succeeded => "to complete",
+            };
+            let unknown = condition("Ready", Truth::Unknown, execution.created);
+            saying(unknown, format!("Waiting for execution '{name}' {until}."))
+        }
+        Progress::Failed(at, failure) => v1::Condition {
+            reason: failure.reason,
+            message: Some(format!("Execution '{name}' failed: {}", failure.message)),
+            ..condition("Ready", Truth::False, at)
+        },
+    }
+}
+
 /// A check of an earlier generation says nothing about this one: clients see `Unknown`, and an observed generation
 /// that is not theirs.
-fn ready(job: &Job) -> v1::Condition {
+fn able(job: &Job) -> v1::Condition {
     let readiness = &job.readiness;
     let state = match &readiness.state {
         _ if readiness.generation != job.generation => &ReadinessState::Checking,
@@ -75,7 +102,7 @@ fn ready(job: &Job) -> v1::Condition {
 
 fn latest_created(job: &Job, latest: Option<&Execution>) -> Option<v1::ExecutionReference> {
     let kept = job.latest_execution.as_ref()?;
-    let row = latest.filter(|execution| execution.uid == kept.uid);
+    let row = row(job, latest);
     let completed = row.and_then(|execution| execution.state.completed.as_ref());
     Some(v1::ExecutionReference {
         name: Some(kept.name.clone()),
@@ -84,6 +111,12 @@ fn latest_created(job: &Job, latest: Option<&Execution>) -> Option<v1::Execution
         completion_status: row.map(|execution| completion_status(execution).to_owned()),
         deletion_timestamp: row.and_then(|execution| execution.wishes.delete).map(Into::into),
     })
+}
+
+/// The row of the job's latest execution.
+fn row<'a>(job: &Job, latest: Option<&'a Execution>) -> Option<&'a Execution> {
+    let kept = job.latest_execution.as_ref()?;
+    latest.filter(|execution| execution.uid == kept.uid)
 }
 
 fn completion_status(execution: &Execution) -> &'static str {

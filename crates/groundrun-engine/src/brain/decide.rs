@@ -36,7 +36,9 @@ impl<J: Journal> Brain<J> {
         }
         self.concerned.clear();
         commit.reaped.extend(self.reaping.iter().take(REAPED_PER_TICK));
-        if commit.is_empty() {
+        // What was deleted before is removed first. So there is never much of it, and a server that is always busy keeps no
+        // more than an idle one.
+        if self.reaping.is_empty() {
             self.retain(&mut commit);
         }
         let known = std::mem::take(&mut self.known_ends);
@@ -91,7 +93,7 @@ impl<J: Journal> Brain<J> {
         }
     }
 
-    /// Deletes what a job has too many of. Only when there is nothing else to write.
+    /// Deletes some of what a job has too many of.
     fn retain(&mut self, commit: &mut Commit) {
         let Some(job) = self.retention.pop_first() else { return };
         let keep = self.config.retained_per_job;

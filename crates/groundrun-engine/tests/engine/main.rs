@@ -8,6 +8,7 @@ use groundrun_core::{
     port::Action,
     record::{Cause, Counters, Ending, Exit, Outcome, ReadinessState},
 };
+use groundrun_engine::RETAINED_PER_JOB;
 use testkit::sample::Shape;
 use world::{Answer, World};
 
@@ -141,5 +142,50 @@ fn lost_news_is_asked_for_again() {
     world.backend.answer(Answer::EndsAtOnce(exited(0)));
     let state = world.wait_completed(execution);
     assert_eq!(state.counters, Counters { succeeded: 3, ..Counters::default() });
+    engine.stop();
+}
+
+#[test]
+fn of_thousands_of_executions_the_newest_are_kept_and_none_that_runs_is_touched() {
+    let world = World::new(Answer::StartsOnly { tasks: 1 });
+    let kept = u128::from(RETAINED_PER_JOB);
+    let engine = world.start_engine();
+    let oldest = [1, 2, 3].map(|number| world.run_as(number, &shape(1, 0)));
+    world.wait(|| oldest.iter().all(|uid| world.state(*uid).counters.running == 1));
+    world.have_run(100..3100);
+    // The one that completes makes the engine look.
+    let last = world.run_as(9000, &shape(1, 0));
+    world.wait(|| world.state(last).counters.running == 1);
+    world.cancel(last);
+    let rest = kept + oldest.len() as u128;
+    world.wait(|| world.numbers().len() as u128 == rest && world.to_reap() == 0);
+    let expected = [1, 2, 3].into_iter().chain(3101 - kept..3100).chain([9000]).collect();
+    assert_eq!(world.numbers(), expected);
+    assert!(oldest.iter().all(|uid| world.state(*uid).counters.running == 1));
+    let discarded = world.backend.take_actions().into_iter();
+    let discarded = discarded.filter(|action| matches!(action, Action::Discard(_)));
+    assert_eq!(discarded.count() as u128, 3001 - kept, "their logs and files go, too");
+    engine.stop();
+}
+
+#[test]
+fn a_job_that_is_deleted_with_thousands_of_tasks_is_removed_also_over_a_restart() {
+    let world = World::new(Answer::StartsOnly { tasks: 10_000 });
+    let engine = world.start_engine();
+    let small = Shape { memory: "1Mi".to_owned(), cpu: "1m".to_owned(), ..shape(3000, 0) };
+    let executions = [1, 2, 3].map(|number| world.run_as(number, &small));
+    world.wait(|| executions.iter().all(|uid| world.state(*uid).counters.running == 3000));
+    world.delete_job();
+    assert!(world.numbers().is_empty(), "they are gone at once");
+    // In the middle of it the server goes away.
+    engine.stop();
+    let engine = world.start_engine();
+    world.wait(|| executions.iter().all(|uid| world.is_reaped(*uid)));
+    let actions = world.backend.take_actions();
+    let stopped = actions.iter().filter(|action| matches!(action, Action::Stop { .. })).count();
+    assert!(stopped >= 9000, "each is stopped: {stopped}");
+    for uid in executions {
+        assert!(actions.contains(&Action::Discard(uid)));
+    }
     engine.stop();
 }

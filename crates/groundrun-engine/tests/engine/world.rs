@@ -3,6 +3,7 @@
 use std::{
     collections::{BTreeMap, BTreeSet},
     convert::Infallible,
+    num::NonZeroU32,
     sync::{
         Arc, Mutex, MutexGuard,
         atomic::{AtomicI64, Ordering},
@@ -10,15 +11,16 @@ use std::{
     time::Duration,
 };
 
+use groundrun_api::selector::Selector;
 use groundrun_core::{
     id::{AttemptId, BootId, ExecutionUid, JobUid},
     port::{
         Action, Backend, ImageRequest, Images, ImportedImage, Inbox, Limits, News, Observation,
     },
-    record::{Cause, Ending, Execution, ExecutionState, Exit, Job},
+    record::{Cause, Completed, Ending, Execution, ExecutionState, Exit, Job, Outcome},
 };
 use groundrun_engine::{Engine, EngineConfig, Mailbox};
-use groundrun_store::{Store, StoreError, Tx, WriteError};
+use groundrun_store::{ListQuery, Store, StoreError, Tx, WriteError};
 use jiff::{SignedDuration, Timestamp};
 use tempfile::TempDir;
 use testkit::sample::{self, Shape};
@@ -92,10 +94,51 @@ impl World {
     }
 
     pub(crate) fn run(&self, shape: &Shape) -> ExecutionUid {
-        let mut execution = sample::execution(shape, 7, now());
+        self.run_as(7, shape)
+    }
+
+    pub(crate) fn run_as(&self, number: u128, shape: &Shape) -> ExecutionUid {
+        let mut execution = sample::execution(shape, number, now());
         let uid = execution.uid;
         self.write(move |tx| Ok(tx.insert_execution(&mut execution, &BTreeMap::new())?));
         uid
+    }
+
+    /// Executions of these numbers that completed before this world began, in their order.
+    pub(crate) fn have_run(&self, numbers: std::ops::Range<u128>) {
+        let begin = now() - SignedDuration::from_hours(1);
+        self.write(move |tx| {
+            for number in numbers {
+                let at =
+                    begin + SignedDuration::from_millis(number.try_into().expect("a small number"));
+                let mut execution = sample::execution(&Shape::default(), number, at);
+                execution.state.completed = Some(Completed { at, outcome: Outcome::Succeeded });
+                tx.insert_execution(&mut execution, &BTreeMap::new())?;
+            }
+            Ok(())
+        });
+    }
+
+    /// The numbers of all executions that a client sees.
+    pub(crate) fn numbers(&self) -> BTreeSet<u128> {
+        let query = ListQuery {
+            project: "demo",
+            region: None,
+            selector: &Selector::default(),
+            limit: NonZeroU32::new(10_000).expect("it is not 0"),
+            after: None,
+        };
+        let page = self.store.read(|view| view.executions(&query)).expect("it can be read");
+        page.items.into_iter().map(|execution| execution.uid.0.as_u128()).collect()
+    }
+
+    /// How many deleted executions have rows left.
+    pub(crate) fn to_reap(&self) -> usize {
+        self.store.read(|view| view.to_delete()).expect("it can be read").len()
+    }
+
+    pub(crate) fn delete_job(&self) {
+        self.write(move |tx| Ok(tx.delete_job(JobUid(Uuid::nil())).map(drop)?));
     }
 
     pub(crate) fn cancel(&self, uid: ExecutionUid) {

@@ -6,13 +6,18 @@ use axum::extract::State;
 use groundrun_api::{ApiError, v1};
 use groundrun_core::{
     admit::{self, AdmittedJob},
-    id::JobUid,
+    id::{ExecutionUid, JobUid},
     record::{Job, Readiness, ReadinessState, Revision},
     render,
+    token::Token,
 };
 use groundrun_store::{View, WriteError};
 
-use super::{author, readiness, shown};
+use super::{
+    author,
+    execution::{self, Fresh},
+    readiness, shown,
+};
 use crate::{
     app::{App, Place},
     call::{At, Call},
@@ -31,10 +36,18 @@ pub(crate) async fn create(
     let place = app.place(&project, call.regions.one())?;
     let document: v1::Job = call.message(&app).await?;
     let mut job = new_job(&app, &place, admit::job(document, &app.suffix(), &place.context)?);
+    let token = Token::of(&job.spec).map(|token| {
+        let fresh = Fresh { uid: ExecutionUid(app.uuid()), author: job.author.clone() };
+        (token.execution(&job.name), fresh)
+    });
     let answer = match run {
         Run::Dry => {
             app.read(move |view| {
                 room(view, &job, &place)?;
+                if let Some((name, fresh)) = token {
+                    execution::room_for_token(view, &name, &place)?;
+                    execution::imagine(&mut job, name, &fresh);
+                }
                 Ok(render::job(&job, None, &place.context))
             })
             .await?
@@ -46,6 +59,10 @@ pub(crate) async fn create(
                     room(tx, &job, &place)?;
                     let labels = render::job_labels(&job);
                     tx.insert_job(&mut job, &labels)?;
+                    if let Some((name, fresh)) = token {
+                        execution::room_for_token(tx, &name, &place)?;
+                        job = execution::insert_of_token(tx, job, name, fresh)?;
+                    }
                     Ok((job, place))
                 })
                 .await?;
@@ -67,6 +84,7 @@ fn new_job(app: &App, place: &Place, admitted: AdmittedJob) -> Job {
         created: now,
         updated: now,
         revision: Revision::default(),
+        written: Revision::default(),
         labels,
         annotations,
         author: author(app, None),

@@ -2,6 +2,7 @@
 
 mod create;
 mod delete;
+mod execution;
 mod get;
 mod invocation;
 mod list;

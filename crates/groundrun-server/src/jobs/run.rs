@@ -5,19 +5,19 @@ use std::sync::Arc;
 use axum::extract::State;
 use groundrun_api::{ApiError, v1};
 use groundrun_core::{
-    admit::{self, AdmittedRun, Suffix, execution_name},
+    admit::{self, Suffix, execution_name},
     id::ExecutionUid,
-    record::{Author, Execution, ExecutionState, Job, JobSnapshot, Revision, Wishes},
+    record::{Execution, Job},
     render,
 };
 use groundrun_store::{StoreError, Tx, WriteError};
 
-use super::{Path, author, find, invocation};
+use super::{Path, author, execution, find, invocation};
 use crate::{
     app::{App, Place},
     call::{At, Call},
     error::Outcome,
-    executions, reply,
+    reply,
 };
 
 /// Names tried. There are 14 million per job, and at most some thousands are taken: one collision is rare, 16 in a row
@@ -33,8 +33,7 @@ pub(crate) async fn run(
     let place = app.place(&project, call.regions.one())?;
     let request: v1::RunJobRequest = call.message(&app).await?;
     let fresh = Fresh {
-        uid: ExecutionUid(app.uuid()),
-        author: author(&app, None),
+        execution: execution::Fresh { uid: ExecutionUid(app.uuid()), author: author(&app, None) },
         suffixes: (0..NAMES_MAX).map(|_| app.suffix()).collect(),
         invocation: invocation::key(&call, &place.scope.project, &place.scope.region),
     };
@@ -49,8 +48,7 @@ pub(crate) async fn run(
 
 /// What is new about an execution, drawn before the write.
 struct Fresh {
-    uid: ExecutionUid,
-    author: Author,
+    execution: execution::Fresh,
     suffixes: Vec<Suffix>,
     invocation: Option<String>,
 }
@@ -67,14 +65,10 @@ fn commit(
     }
     let job = find(tx, name, place)?.map_err(WriteError::Refused)?;
     let admitted = admit::run(&job, request).map_err(WriteError::Refused)?;
-    let running = u64::from(tx.running_count(&place.scope)?);
-    admit::room_for_execution(running, &place.context).map_err(WriteError::Refused)?;
+    execution::room(tx, place)?;
     let name = free_name(tx, &job, &fresh.suffixes)?;
-    let key = fresh.invocation.clone();
-    let mut execution = new_execution(tx, job, name, admitted, fresh);
-    let labels = executions::indexed_labels(&execution);
-    tx.insert_execution(&mut execution, &labels)?;
-    if let Some(key) = key {
+    let execution = execution::insert(tx, &job, name, admitted, fresh.execution)?;
+    if let Some(key) = fresh.invocation {
         tx.remember_invocation(&key, execution.uid)?;
     }
     Ok(execution)
@@ -95,34 +89,4 @@ fn free_name(tx: &Tx<'_>, job: &Job, suffixes: &[Suffix]) -> Result<String, Writ
         }
     }
     Err(WriteError::Refused(ApiError::internal("no free name was found for the execution")))
-}
-
-fn new_execution(
-    tx: &Tx<'_>,
-    job: Job,
-    name: String,
-    admitted: AdmittedRun,
-    fresh: Fresh,
-) -> Execution {
-    let AdmittedRun { labels, annotations, spec } = admitted;
-    Execution {
-        uid: fresh.uid,
-        scope: job.scope,
-        name,
-        job: JobSnapshot {
-            uid: job.uid,
-            name: job.name,
-            generation: job.generation,
-            revision: job.revision,
-        },
-        generation: 1,
-        created: tx.now(),
-        revision: Revision::default(),
-        labels,
-        annotations,
-        author: fresh.author,
-        spec,
-        wishes: Wishes::default(),
-        state: ExecutionState::default(),
-    }
 }

@@ -12,4 +12,5 @@ mod platform;
 mod run;
 mod shape;
 mod tasks;
+mod tokens;
 mod transport;

@@ -214,3 +214,22 @@ async fn running_executions_have_a_quota() {
     }
     "#);
 }
+
+#[tokio::test]
+async fn jobs_have_a_quota() {
+    let fixture = Fixture::new();
+    for number in 0..1000 {
+        fixture.post(JOBS, tasks(&format!("j{number}"), 1)).await.ok();
+    }
+    let refused = fixture.post(JOBS, tasks("one-more", 1)).await;
+    assert_eq!(refused.status, StatusCode::TOO_MANY_REQUESTS);
+    assert_eq!(
+        refused.message(),
+        "Quota exceeded for quota metric 'Jobs' and limit 'Jobs per project per region' of service 'run.googleapis.com' \
+         for consumer 'project_number:441258804118'."
+    );
+    let dry = fixture.post(&format!("{JOBS}?dryRun=all"), tasks("one-more", 1)).await;
+    assert_eq!(dry.status, StatusCode::TOO_MANY_REQUESTS);
+    fixture.delete(&format!("{JOBS}/j7")).await.ok();
+    fixture.post(JOBS, tasks("one-more", 1)).await.ok();
+}

@@ -22,6 +22,7 @@ pub(crate) fn read(row: &Row<'_>) -> Result<Job, StoreError> {
         created: row.time("created")?,
         updated: row.time("updated")?,
         revision: Revision(row.get("revision")?),
+        written: Revision(row.get("written")?),
         labels: row.json("labels")?,
         annotations: row.json("annotations")?,
         author: read_author(&row)?,

@@ -27,15 +27,16 @@ impl Tx<'_> {
     ) -> Result<(), StoreError> {
         self.ask_for_room()?;
         job.revision = self.revision;
+        job.written = self.revision;
         let (ready, ready_reason, ready_message) = readiness(&job.readiness.state);
         let latest = job.latest_execution.as_ref();
         self.execute(
             "INSERT INTO jobs (uid, project, region, name, generation, created, updated, revision,
-                labels, annotations, creator, last_modifier, operation_id, execution_count,
+                written, labels, annotations, creator, last_modifier, operation_id, execution_count,
                 latest_uid, latest_name, latest_created,
                 ready, ready_generation, ready_since, ready_reason, ready_message)
              VALUES (:uid, :project, :region, :name, :generation, :created, :updated, :revision,
-                :labels, :annotations, :creator, :last_modifier, :operation_id, :execution_count,
+                :revision, :labels, :annotations, :creator, :last_modifier, :operation_id, :execution_count,
                 :latest_uid, :latest_name, :latest_created,
                 :ready, :ready_generation, :ready_since, :ready_reason, :ready_message)",
             named_params! {
@@ -78,10 +79,11 @@ impl Tx<'_> {
     ) -> Result<(), StoreError> {
         self.ask_for_room()?;
         job.revision = self.revision;
+        job.written = self.revision;
         let (ready, ready_reason, ready_message) = readiness(&job.readiness.state);
         let rows = self.execute(
             "UPDATE jobs SET generation = :generation, updated = :updated, revision = :revision,
-                labels = :labels, annotations = :annotations, creator = :creator,
+                written = :revision, labels = :labels, annotations = :annotations, creator = :creator,
                 last_modifier = :last_modifier, operation_id = :operation_id,
                 ready = :ready, ready_generation = :ready_generation, ready_since = :ready_since,
                 ready_reason = :ready_reason, ready_message = :ready_message

@@ -35,7 +35,7 @@ fn a_database_is_made_as_the_documentation_says() {
     assert_eq!(text("integrity_check").expect("it tells"), "ok");
     let version: i64 =
         conn.pragma_query_value(None, "user_version", |row| row.get(0)).expect("it tells");
-    assert_eq!(version, 3);
+    assert_eq!(version, 4);
     let loose: i64 = conn
         .query_one(
             "SELECT count(*) FROM pragma_table_list WHERE schema = 'main' AND type = 'table'
@@ -128,7 +128,7 @@ fn a_newer_format_is_refused_and_not_touched() {
     drop(conn);
     let before = fs::read(&path).expect("it is there");
     let error = refused(dir.path());
-    assert!(matches!(error, OpenError::Newer { found: 99, known: 3, .. }));
+    assert!(matches!(error, OpenError::Newer { found: 99, known: 4, .. }));
     assert!(error.to_string().contains("newer version"), "{error}");
     assert_eq!(fs::read(&path).expect("it is there"), before);
 }

@@ -42,7 +42,7 @@ fn of_a_job() {
             tx.insert_job(&mut written, &Labels::new())?;
             Ok(written)
         });
-        assert_eq!(kept, Job { revision: kept.revision, ..job });
+        assert_eq!(kept, Job { revision: kept.revision, written: kept.revision, ..job });
         assert_eq!(read(&store, |view| view.job_by_uid(kept.uid)), Some(kept.clone()));
         assert_eq!(read(&store, |view| view.job(&kept.scope, &kept.name)), Some(kept));
     });
@@ -229,6 +229,7 @@ fn any_job() -> impl Strategy<Value = Job> {
             created,
             updated,
             revision: Revision(0),
+            written: Revision(0),
             labels,
             annotations,
             author,

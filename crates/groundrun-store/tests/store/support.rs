@@ -34,6 +34,7 @@ pub(crate) fn job(name: &str, number: u128) -> Job {
         created: at(0),
         updated: at(0),
         revision: Revision(0),
+        written: Revision(0),
         labels: Labels::new(),
         annotations: Labels::new(),
         author: Author::default(),

@@ -82,6 +82,12 @@ impl RunArgs {
 pub(crate) fn main(args: RunArgs, mut ground: Ground, rights: Rights) -> Result<Exit, Stop> {
     let document = edited(document::read(&args.file)?, &args)?;
     let overrides = args.overrides.overrides()?;
+    if let Some(execution) = document.execution().filter(|_| overrides.is_some()) {
+        return Err(Stop::bad_input(format!(
+            "the job's token makes the execution {execution} as the job says: remove the token, or the options that change \
+             the execution"
+        )));
+    }
     let directory = match args.ground.data_dir {
         Some(_) => None,
         None => {
@@ -181,13 +187,20 @@ async fn follow(
 ) -> Result<Exit, Stop> {
     let prepared = async {
         client.apply(&document.name, &document.value).await?;
-        ready(client, &document.name).await
+        match document.execution() {
+            // It is on its way, and the job is not Ready before it has come to something.
+            Some(_) => Ok(()),
+            None => ready(client, &document.name).await,
+        }
     };
     tokio::select! {
         prepared = prepared => prepared?,
         () = ends.come() => return Ok(Exit::Cancelled),
     }
-    let execution = client.execute(&document.name, overrides).await?;
+    let execution = match document.execution() {
+        Some(name) => client.execution(&name).await?,
+        None => client.execute(&document.name, overrides).await?,
+    };
     let metadata = execution.metadata.unwrap_or_default();
     let name = metadata.name.unwrap_or_default();
     let uid = metadata.uid.as_deref().and_then(|uid| uid.parse().ok()).map(ExecutionUid);

@@ -15,7 +15,8 @@
 //! |---|---|
 //! | `budget memory=4Gi cpu=4` | what the machine gives to tasks; before `run` |
 //! | `others memory=1Gi cpu=1` | what other executions occupy from now on; nothing if left out |
-//! | `run tasks=1 parallelism=0 retries=0 memory=512Mi cpu=1000m` | the execution |
+//! | `rivals memory=1Gi cpu=1` | what another regular execution would begin if there were room; nothing if left out |
+//! | `run tasks=1 parallelism=0 retries=0 memory=512Mi cpu=1000m delay=false` | the execution |
 //! | `imported [DIGEST] [stale=WHY]`, `import missing\|denied\|unusable\|unreachable WHY` | the images' answer |
 //! | `started T-A` | the backend's word on attempt A of task T |
 //! | `exited T-A 0`, `exited T-A signal=9`, `… timeout`, `… oom`, `… asked` | likewise, with the cause |

@@ -1,7 +1,7 @@
 //! Carries the commands out.
 
 use groundrun_core::{
-    allot::{Demand, Grant, Turn, allot},
+    allot::{Demand, Grant, Turn, Urgency, allot},
     id::{AttemptId, BootId, ExecutionUid},
     observe::{Heard, observe},
     plan::{Plan, Then, plan},
@@ -39,6 +39,8 @@ struct Player {
     budget: Limits,
     /// What other executions occupy.
     others: Option<Limits>,
+    /// What one more task of another regular execution would take.
+    rivals: Option<Limits>,
     turn: Turn,
     boot: u128,
     now: Timestamp,
@@ -54,6 +56,7 @@ impl Default for Player {
         Self {
             budget: Limits { cpu_millis: 64_000, memory_bytes: 64 << 30 },
             others: None,
+            rivals: None,
             turn: Turn::default(),
             boot: 1,
             now: Timestamp::UNIX_EPOCH,
@@ -77,7 +80,11 @@ impl Player {
             "others" => {
                 self.others = Some(limits(words)).filter(|others| *others != Limits::default());
             }
+            "rivals" => {
+                self.rivals = Some(limits(words)).filter(|rival| *rival != Limits::default());
+            }
             "run" => {
+                self.attempts.clear();
                 self.execution = Some(sample::execution(&shape(words), 1, self.now));
                 self.restore();
             }
@@ -182,9 +189,13 @@ impl Player {
         let demand = self.run().demand(now);
         let others = self.others.map(|task| {
             let execution = ExecutionUid(Uuid::from_u128(2));
-            Demand { execution, task, live: 1, wants: 0 }
+            Demand { execution, urgency: Urgency::Regular, task, live: 1, wants: 0 }
         });
-        let demands: Vec<Demand> = [Some(demand), others].into_iter().flatten().collect();
+        let rivals = self.rivals.map(|task| {
+            let execution = ExecutionUid(Uuid::from_u128(3));
+            Demand { execution, urgency: Urgency::Regular, task, live: 0, wants: 1 }
+        });
+        let demands: Vec<Demand> = [Some(demand), others, rivals].into_iter().flatten().collect();
         let mut grants = allot(self.budget, &demands, &mut self.turn);
         grants.swap_remove(0)
     }
@@ -237,6 +248,9 @@ fn shape(words: &[&str]) -> Shape {
             "retries" => shape.max_retries = number(),
             "memory" => shape.memory = value.to_owned(),
             "cpu" => shape.cpu = value.to_owned(),
+            "delay" => {
+                shape.urgency = if value == "true" { Urgency::Delayed } else { Urgency::Regular };
+            }
             name => panic!("no such part of an execution: {name}"),
         }
     }

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use groundrun_core::{
+    allot::Urgency,
     id::{AttemptId, ExecutionUid},
     record::{
         Attempt, Cause, Completed, Counters, Ending, Execution, ExecutionState, Exit, Fault,
@@ -21,6 +22,7 @@ pub(super) fn before(records: &mut Records, commit: &Commit) {
     for attempt in &commit.begun {
         faults.extend(unlawful_begin(records, commit, &mut begun, attempt));
     }
+    faults.extend(hasty_begin(records, commit));
     for attempt in &commit.changed {
         faults.extend(unlawful_change(records, attempt));
     }
@@ -120,6 +122,38 @@ fn unlawful_begin(
         }
         _ => say("before the attempt before it has failed"),
     }
+}
+
+/// A delayed execution begins only when every regular one has what it wants. Tasks that wait for a retry are left out:
+/// whether their back-off is over is counted elsewhere.
+fn hasty_begin(records: &Records, commit: &Commit) -> Option<String> {
+    let delayed = |uid: &ExecutionUid| {
+        let urgency = records.templates.get(uid).map(|template| template.urgency);
+        urgency == Some(Urgency::Delayed) && records.attempts_of(*uid).next().is_none()
+    };
+    let hasty = commit.begun.iter().map(|attempt| attempt.id.execution).find(delayed)?;
+    let waits = |(uid, execution): (&ExecutionUid, &Execution)| {
+        let template = &records.templates[uid];
+        let limits = template.limits;
+        let fits = limits.memory_bytes <= records.budget.memory_bytes
+            && limits.cpu_millis <= records.budget.cpu_millis;
+        let able = matches!(execution.state.images, ImagesState::Imported { .. })
+            && execution.state.completed.is_none()
+            && !records.barred.contains(uid)
+            && !wishes_to_stop(execution);
+        let begun = commit.begun.iter().filter(|attempt| attempt.id.execution == *uid);
+        let ended = |id| commit.changed.iter().any(|one| one.id == id && one.ended.is_some());
+        let live = records.attempts_of(*uid).filter(|one| one.ended.is_none() && !ended(one.id));
+        let live = live.count() + begun.clone().count();
+        let firsts = records.attempts_of(*uid).chain(begun).filter(|one| one.id.attempt == 0);
+        template.urgency == Urgency::Regular
+            && fits
+            && able
+            && live < template.parallelism as usize
+            && firsts.count() < template.count as usize
+    };
+    let (before, _) = records.executions.iter().find(|each| waits(*each))?;
+    Some(format!("{hasty} is delayed and begins before {before}"))
 }
 
 /// What was said of an attempt stays said.

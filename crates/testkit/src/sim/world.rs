@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use groundrun_core::{
+    allot::Urgency,
     id::{AttemptId, BootId, ExecutionUid},
     port::{ImageRequest, Limits, News},
     progress::Run,
@@ -201,7 +202,8 @@ impl World {
         let mut number = |end: u64| i32::try_from(self.random.below(end)).unwrap_or(0);
         let (tasks, parallelism, max_retries) = (1 + number(8), number(4), number(4));
         let memory = memory[usize::try_from(number(5)).unwrap_or(0)].to_owned();
-        Shape { tasks, parallelism, max_retries, memory, cpu: "1".to_owned() }
+        let urgency = if self.random.per_mille(250) { Urgency::Delayed } else { Urgency::Regular };
+        Shape { tasks, parallelism, max_retries, memory, cpu: "1".to_owned(), urgency }
     }
 
     /// Until everything is over.

@@ -79,6 +79,7 @@ fn job(number: usize, at: Timestamp) -> Job {
         created: at,
         updated: at,
         revision: Revision::default(),
+        written: Revision::default(),
         labels: Default::default(),
         annotations: Default::default(),
         author: Author::default(),

@@ -132,14 +132,28 @@ fn the_servers_own_keys_come_back_and_are_dropped() {
 }
 
 #[test]
-fn execution_tokens_are_refused_for_now() {
-    check(
-        "/spec/startExecutionToken",
-        json!("a"),
-        &[
-            "spec.startExecutionToken: execution tokens are not supported yet: create the job, then call jobs.run.",
-        ],
-    );
+fn a_token_is_the_end_of_the_name_of_an_execution() {
+    let rule = "only lowercase, digits, and hyphens; may not end with hyphen; the sum of job name and token length must be \
+                fewer than 63 characters.";
+    // The job is called `sieve`.
+    for token in ["t1", "-", &"a".repeat(58)] {
+        for (field, place) in [
+            ("start_execution_token", "startExecutionToken"),
+            ("run_execution_token", "runExecutionToken"),
+        ] {
+            let fault = format!("job.spec.{field}: {rule}");
+            let pointer = format!("/spec/{place}");
+            match token {
+                "t1" => fine(&pointer, json!(token)),
+                _ => check(&pointer, json!(token), &[&fault]),
+            }
+        }
+    }
+    let kept = |token: &str| {
+        let spec = admitted(with(least(), "/spec/runExecutionToken", json!(token))).spec;
+        spec.run_execution_token.clone()
+    };
+    assert_eq!((kept("t1").as_deref(), kept("")), (Some("t1"), None), "an empty one is none");
 }
 
 #[test]

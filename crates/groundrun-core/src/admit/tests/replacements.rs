@@ -4,9 +4,9 @@ use serde_json::{Value, json};
 
 use crate::{
     admit::{Replacement, replacement},
-    record::{Job, Revision},
+    record::{Job, LatestExecution, Revision},
     render,
-    samples::{by_gcloud, context, decode, job, with},
+    samples::{accepted, by_gcloud, context, decode, job, with},
 };
 
 fn replaced(old: &Job, document: Value) -> Result<Replacement, String> {
@@ -23,7 +23,8 @@ fn what_get_gave_changes_nothing() {
     let old = job(by_gcloud());
     let new = replaced(&old, shown(&old)).expect("it is admitted");
     let Job { labels, annotations, spec, .. } = old;
-    assert_eq!(new, Replacement { labels, annotations, spec, generation: 1 });
+    let nothing_new = Replacement { labels, annotations, spec, generation: 1, execution: None };
+    assert_eq!(new, nothing_new);
 }
 
 #[test]
@@ -57,11 +58,54 @@ fn a_whole_document_replaces_labels_and_annotations() {
     assert!(!cleared.annotations.contains_key("run.googleapis.com/launch-stage"));
 }
 
+/// A job whose last execution is called so.
+fn last_ran(mut job: Job, name: &str) -> Job {
+    let execution = accepted(1);
+    let (uid, created) = (execution.uid, execution.created);
+    job.latest_execution = Some(LatestExecution { uid, name: name.to_owned(), created });
+    job
+}
+
+#[test]
+fn a_new_token_makes_an_execution_and_the_same_one_none() {
+    let with_token = |token: &str| with(by_gcloud(), "/spec/startExecutionToken", json!(token));
+    let made = |old: &Job, document| {
+        let new = replaced(old, document).expect("it is admitted");
+        (new.execution, new.generation)
+    };
+    let name = |name: &str| Some(name.to_owned());
+    let old = last_ran(job(with_token("t1")), "sieve-t1");
+    assert_eq!(made(&old, shown(&old)), (None, 1), "the round trip of a client");
+    assert_eq!(made(&old, with_token("t2")), (name("sieve-t2"), 2));
+    assert_eq!(made(&old, by_gcloud()), (None, 2), "it is left out");
+    let other = with(by_gcloud(), "/spec/runExecutionToken", json!("t1"));
+    assert_eq!(made(&old, other), (None, 2), "the same execution, waited for otherwise");
+
+    let ran = last_ran(job(with_token("t1")), "sieve-bcdfg");
+    assert_eq!(made(&ran, shown(&ran)), (None, 1), "it is not shown, and nobody sends it");
+    assert_eq!(made(&ran, with_token("t1")), (name("sieve-t1"), 2), "which is there already");
+    assert_eq!(made(&job(by_gcloud()), with_token("t1")), (name("sieve-t1"), 2));
+}
+
+#[test]
+fn a_version_is_stale_once_a_client_changed_the_job_and_not_by_its_executions() {
+    let mut old = job(by_gcloud());
+    let version = |offset| json!(render::resource_version(Revision(old.written.0 + offset)));
+    let documents = [-1, 0, 1, 2, 3]
+        .map(|offset| with(by_gcloud(), "/metadata/resourceVersion", version(offset)));
+    old.revision = Revision(old.written.0 + 2);
+    let admitted = documents.map(|document| replaced(&old, document).is_ok());
+    assert_eq!(admitted, [false, true, true, true, false]);
+    let garbage = with(by_gcloud(), "/metadata/resourceVersion", json!("7"));
+    assert!(replaced(&old, garbage).is_err_and(|fault| fault.starts_with("409 ")));
+}
+
 #[test]
 fn a_stale_version_is_a_conflict_and_none_is_not() {
     let mut old = job(by_gcloud());
     let before = shown(&old);
     old.revision = Revision(old.revision.0 + 1);
+    old.written = old.revision;
     let versions = [
         before["metadata"]["resourceVersion"].clone(),
         shown(&old)["metadata"]["resourceVersion"].clone(),

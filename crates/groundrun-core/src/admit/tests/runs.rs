@@ -131,9 +131,7 @@ fn overrides_are_checked_like_the_job() {
     let fault = |overrides| ran(&sieve(), overrides).expect_err("refused");
     assert_eq!(
         fault(json!({"taskCount": -1, "timeoutSeconds": 604_801, "delayExecution": true})),
-        "400 InvalidArgument: overrides.delayExecution: delayed executions are not supported yet: what does not fit \
-         waits anyway.\n\
-         overrides.task_count: must be a number between 0 and 10000\n\
+        "400 InvalidArgument: overrides.task_count: must be a number between 0 and 10000\n\
          overrides.timeout: must be between 0 and 604800 seconds (168 hours), inclusive."
     );
     assert_eq!(
@@ -188,4 +186,32 @@ fn quotas_are_1000_jobs_and_1000_running_executions() {
              region' of service 'run.googleapis.com' for consumer 'project_number:420000000042'."
             .into())
     );
+}
+
+#[test]
+fn a_delayed_execution_is_delayed_by_the_job_or_by_the_override() {
+    let delayed =
+        |job: &Job, overrides| ran(job, overrides).expect("it is admitted").delay_execution;
+    let later = job(with(by_gcloud(), "/spec/template/spec/delayExecution", json!(true)));
+    assert_eq!(delayed(&sieve(), json!({})), None);
+    assert_eq!(delayed(&sieve(), json!({"delayExecution": true})), Some(true));
+    assert_eq!(delayed(&later, json!({})), Some(true));
+    assert_eq!(delayed(&later, json!({"delayExecution": false})), Some(false));
+}
+
+#[test]
+fn the_timeout_of_a_delayed_execution_is_at_most_twelve_hours() {
+    let long =
+        job(with(by_gcloud(), "/spec/template/spec/template/spec/timeoutSeconds", json!("43201")));
+    let rule =
+        "must be between 0 and 43200 seconds (12 hours), inclusive, for a delayed execution.";
+    let fault = |overrides| ran(&long, overrides).err();
+    let expected = |field: &str| Some(format!("400 InvalidArgument: {field}: {rule}"));
+    assert_eq!(fault(json!({})), None);
+    assert_eq!(fault(json!({"delayExecution": true})), expected("overrides.delay_execution"));
+    let both = |seconds: i32| json!({"delayExecution": true, "timeoutSeconds": seconds});
+    assert_eq!(fault(both(43_200)), None);
+    assert_eq!(fault(both(43_201)), expected("overrides.timeout"));
+    let too_long = ran(&long, both(604_801)).expect_err("it is refused");
+    assert_eq!(too_long.lines().count(), 1, "one fault is told once: {too_long}");
 }

@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 
 use super::{check, fine};
-use crate::samples::{admitted, least, with};
+use crate::samples::{admitted, faults, least, with};
 
 const TASK: &str = "/spec/template/spec/template/spec";
 
@@ -130,4 +130,21 @@ fn of_several_containers_each_has_a_name() {
         names(json!([{"image": "a"}, {"image": "b", "name": "container-1"}])),
         ["container-2", "container-1"]
     );
+}
+
+#[test]
+fn the_task_of_a_delayed_job_has_at_most_twelve_hours() {
+    let document = |seconds: &str| {
+        let delayed = with(least(), "/spec/template/spec/delayExecution", json!(true));
+        with(delayed, "/spec/template/spec/template/spec/timeoutSeconds", json!(seconds))
+    };
+    assert_eq!(faults(document("43200")), Vec::<String>::new());
+    assert_eq!(
+        faults(document("43201")),
+        [
+            "spec.template.spec.task_spec.timeout: must be between 0 and 43200 seconds (12 hours), inclusive, for a \
+             delayed execution."
+        ]
+    );
+    assert_eq!(faults(document("604801")).len(), 1);
 }

@@ -1,5 +1,7 @@
 //! Executions at every phase.
 
+use std::sync::Arc;
+
 use groundrun_api::v1;
 use insta::{assert_json_snapshot, assert_snapshot};
 
@@ -183,4 +185,31 @@ fn only_retry_and_a_stale_image_have_a_severity() {
             assert_eq!(one.severity.is_some(), one.r#type.as_deref() == Some("Retry"));
         }
     }
+}
+
+#[test]
+fn a_delayed_execution_that_has_not_begun_says_so() {
+    let delayed = |execution: Execution| {
+        let spec = v1::ExecutionSpec { delay_execution: Some(true), ..(*execution.spec).clone() };
+        let execution = Execution { spec: Arc::new(spec), ..execution };
+        let completed = shown(&execution).status.expect("always there").conditions.remove(0);
+        (completed.status, completed.reason, completed.message)
+    };
+    let told = |text: &str| Some(text.to_owned());
+    let waiting = (
+        told("Unknown"),
+        told("DelayedStartPending"),
+        told("A delayed execution is waiting for a start time."),
+    );
+    assert_eq!(delayed(accepted(1)), waiting);
+    assert_eq!(delayed(begun(1)), (told("Unknown"), None, None));
+    let failure = crate::outcome::out_of_time(None);
+    assert_eq!(
+        delayed(ended(accepted(1), 43_200.0, Outcome::Failed(failure))),
+        (
+            told("False"),
+            told("DelayedExecutionExceedingDurationLimit"),
+            told("The delayed execution could not start within 12 hours of its creation."),
+        )
+    );
 }
