@@ -8,6 +8,7 @@ mod int64;
 pub mod label;
 pub mod logfilter;
 pub mod logging;
+pub mod secretmanager;
 pub mod selector;
 pub mod time;
 pub mod v1;

@@ -7,6 +7,7 @@ use std::{
 
 use groundrun_api::{ApiError, Code};
 use groundrun_core::{admit::Suffix, context::Context, record::Scope};
+use groundrun_secrets::Sealer;
 use groundrun_store::{Store, Tx, View, WriteError};
 use jiff::Timestamp;
 use tokio::sync::{Semaphore, oneshot};
@@ -50,6 +51,7 @@ pub(crate) struct App {
     pub(crate) config: ServerConfig,
     pub(crate) store: Store,
     pub(crate) logs: Arc<dyn Logs>,
+    pub(crate) sealer: Arc<Sealer>,
     pub(crate) large_bodies: Arc<Semaphore>,
     pub(crate) keys: OnceLock<Arc<dyn PublicKeys>>,
     console: String,
@@ -80,20 +82,25 @@ impl App {
         config: ServerConfig,
         store: Store,
         logs: Arc<dyn Logs>,
+        sealer: Arc<Sealer>,
         world: World,
     ) -> Self {
+        // Their answers name projects by number, also to those who ask again after a restart.
+        let with_secrets = store.read(|view| view.secret_projects()).unwrap_or_default();
+        let with_secrets = with_secrets.into_iter().take(PROJECTS_MAX).collect();
         let console = config.console.clone().unwrap_or_else(|| format!("http://{}", config.listen));
         Self {
             config,
             store,
             logs,
+            sealer,
             console,
             large_bodies: Arc::new(Semaphore::new(LARGE_BODIES_MAX)),
             keys: OnceLock::new(),
             world,
             reads: Semaphore::new(READS_MAX),
             heavy: Semaphore::new(HEAVY_MAX),
-            projects: Mutex::default(),
+            projects: Mutex::new(with_secrets),
         }
     }
 

@@ -2,10 +2,10 @@
 //!
 //! A request goes `serve` → `guard` → `router` → a handler and ends when its row is on disk. The engine sees it there:
 //! **the front never calls the engine or a backend.** `router` lists every route; each method has a file of its own
-//! below `jobs`, `executions`, `tasks`, `iam`, `logs`, `platform`.
+//! below `jobs`, `executions`, `tasks`, `iam`, `logs`, `secrets`, `platform`.
 //!
 //! ```text
-//! Server::bind(ServerConfig, Store, Arc<dyn Logs>, World) -> Result<BoundServer, BindError>
+//! Server::bind(ServerConfig, Store, Arc<dyn Logs>, Arc<Sealer>, World) -> Result<BoundServer, BindError>
 //! bound.local_addr() · bound.publish(Arc<dyn PublicKeys>) · bound.serve(stop)
 //! ```
 
@@ -27,6 +27,7 @@ mod platform;
 mod query;
 mod reply;
 mod router;
+mod secrets;
 mod serve;
 mod tasks;
 

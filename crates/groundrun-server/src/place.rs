@@ -103,11 +103,7 @@ impl Projects {
 
     /// The id that a namespace means: an id means itself, a number the project that has it. A number is known when
     /// it is the default project's, a configured one's, or one of `seen`, the ids that have records.
-    pub(crate) fn id_of(
-        &self,
-        namespace: &str,
-        seen: impl FnOnce() -> Vec<String>,
-    ) -> Option<String> {
+    pub fn id_of(&self, namespace: &str, seen: impl FnOnce() -> Vec<String>) -> Option<String> {
         let Ok(number) = namespace.parse::<u64>() else {
             return is_project_id(namespace).then(|| namespace.to_owned());
         };

@@ -14,7 +14,7 @@ use crate::{
     app::App,
     call::{At, Call},
     error::{Outcome, Refusal},
-    executions, health, iam, jobs, keys, logs, platform, tasks,
+    executions, health, iam, jobs, keys, logs, platform, secrets, tasks,
 };
 
 /// Answered to anyone, without credentials and under any name: they tell nothing but that we are here.
@@ -44,6 +44,19 @@ pub(crate) fn routes(app: Arc<App>) -> Router {
         .route("/apis/run.googleapis.com/v1/namespaces/{project}/tasks/{task}", get(tasks::get))
         .route("/v1/projects/{project}/locations", get(platform::locations))
         .route("/v1/projects/{project}/locations/{region}/jobs/{job}", get(iam_read).post(iam_verb))
+
+        // secretmanager.googleapis.com/v1
+        .route("/v1/projects/{project}/secrets", get(secrets::list).post(secrets::create))
+        .route("/v1/projects/{project}/secrets/{secret}",
+            get(secret_read).post(secret_verb).patch(secrets::patch).delete(secrets::delete))
+        .route("/v1/projects/{project}/secrets/{secret}/versions", get(secrets::list_versions))
+        .route("/v1/projects/{project}/secrets/{secret}/versions/{version}", get(version_read).post(version_verb))
+        .route("/v1/projects/{project}/locations/{location}/secrets", get(secrets::list).post(secrets::create))
+        .route("/v1/projects/{project}/locations/{location}/secrets/{secret}",
+            get(secret_read).post(secret_verb).patch(secrets::patch).delete(secrets::delete))
+        .route("/v1/projects/{project}/locations/{location}/secrets/{secret}/versions", get(secrets::list_versions))
+        .route("/v1/projects/{project}/locations/{location}/secrets/{secret}/versions/{version}",
+            get(version_read).post(version_verb))
 
         // cloudresourcemanager.googleapis.com/v1, serviceusage.googleapis.com/v1, logging.googleapis.com/v2
         .route("/v1/projects/{project}", get(platform::project))
@@ -119,6 +132,43 @@ async fn iam_verb(
     }
 }
 
+async fn secret_read(app: State<Arc<App>>, At(path): At<secrets::Path>, call: Call) -> Outcome {
+    match split_verb(&path.secret) {
+        None => secrets::get(app, At(path), call).await,
+        Some((secret, "getIamPolicy")) => secrets::get_policy(app, At(path.of(secret)), call).await,
+        Some(_) => Err(Refusal::not_found(NO_METHOD)),
+    }
+}
+
+async fn secret_verb(app: State<Arc<App>>, At(path): At<secrets::Path>, call: Call) -> Outcome {
+    match split_verb(&path.secret) {
+        Some((secret, "addVersion")) => secrets::add(app, At(path.of(secret)), call).await,
+        Some((secret, "setIamPolicy")) => secrets::set_policy(app, At(path.of(secret)), call).await,
+        Some((secret, "testIamPermissions")) => {
+            secrets::test_permissions(app, At(path.of(secret)), call).await
+        }
+        _ => Err(Refusal::not_found(NO_METHOD)),
+    }
+}
+
+async fn version_read(app: State<Arc<App>>, At(path): At<secrets::Path>, call: Call) -> Outcome {
+    match split_verb(&path.version) {
+        None => secrets::get_version(app, At(path), call).await,
+        Some((version, "access")) => secrets::access(app, At(path.of_version(version)), call).await,
+        Some(_) => Err(Refusal::not_found(NO_METHOD)),
+    }
+}
+
+async fn version_verb(app: State<Arc<App>>, At(path): At<secrets::Path>, call: Call) -> Outcome {
+    let (version, state) = match split_verb(&path.version) {
+        Some((version, "enable")) => (version, secrets::State::Enabled),
+        Some((version, "disable")) => (version, secrets::State::Disabled),
+        Some((version, "destroy")) => (version, secrets::State::Destroyed),
+        _ => return Err(Refusal::not_found(NO_METHOD)),
+    };
+    secrets::set_state(app, At(path.of_version(version)), call, state).await
+}
+
 /// `j1:run` is `j1` and `run`.
 fn split_verb(segment: &str) -> Option<(&str, &str)> {
     segment.rsplit_once(':')
@@ -140,6 +190,10 @@ async fn unknown(method: Method, uri: Uri) -> Outcome<Response> {
         (
             "/api",
             "Of Kubernetes' API only run.googleapis.com/v1 jobs, executions and tasks are served here.",
+        ),
+        (
+            "/v1beta2/",
+            "Of the Secret Manager's API v1 alone is served here: use gcloud without `beta`.",
         ),
         ("/batch", "Batch requests are not served here: send them one by one."),
         ("/$discovery/", "The discovery document is not served here: use the client's own copy."),

@@ -12,6 +12,7 @@ use axum::{
 };
 use futures_util::FutureExt;
 use groundrun_api::{ApiError, Code};
+use groundrun_secrets::Sealer;
 use groundrun_store::Store;
 use hyper::{body::Incoming, server::conn::http1, service::service_fn};
 use hyper_util::{
@@ -78,11 +79,13 @@ pub enum BindError {
 }
 
 impl Server {
-    /// Binds the socket. `world` gives time and randomness; `logs` reads what tasks wrote.
+    /// Binds the socket. `world` gives time and randomness; `logs` reads what tasks wrote; `sealer` has the
+    /// key of secrets.
     pub async fn bind(
         config: ServerConfig,
         store: Store,
         logs: Arc<dyn Logs>,
+        sealer: Arc<Sealer>,
         world: World,
     ) -> Result<BoundServer, BindError> {
         config.check()?;
@@ -95,7 +98,7 @@ impl Server {
         Ok(BoundServer {
             listener,
             local_addr,
-            front: Front::new(App::new(config, store, logs, world)),
+            front: Front::new(App::new(config, store, logs, sealer, world)),
         })
     }
 }

@@ -8,6 +8,7 @@ use std::{fmt, num::NonZeroU32, str::FromStr};
 
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use groundrun_api::selector::{Requirement, Selector, Test};
+use groundrun_core::secret::Secret;
 use jiff::Timestamp;
 use rusqlite::{Connection, Row, ToSql, params_from_iter};
 use uuid::Uuid;
@@ -54,6 +55,12 @@ pub struct NotAToken(String);
 const TOKEN_VERSION: u8 = 1;
 
 impl Continue {
+    /// After this secret.
+    #[must_use]
+    pub fn after(secret: &Secret) -> Self {
+        Self::new(secret.created, secret.uid.0)
+    }
+
     pub(crate) fn new(created: Timestamp, uid: Uuid) -> Self {
         Self { created: micros(created), uid }
     }

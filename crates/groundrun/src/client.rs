@@ -1,5 +1,7 @@
 //! A client of the v1 API: what the client verbs and `run` speak to a server with.
 
+mod secrets;
+
 use std::{error::Error as _, time::Duration};
 
 use groundrun_api::v1;
@@ -56,6 +58,9 @@ impl ClientError {
             Self::Unreachable { .. } => Some(
                 "start one with `groundrun serve`, or name another with --url (or GROUNDRUN_URL)",
             ),
+            Self::Refused { http: 404, message, .. } if message.starts_with("Secret ") => {
+                Some("`groundrun secrets list` shows what is there; --project says where to look")
+            }
             Self::Refused { http: 404, .. } => Some(
                 "`groundrun jobs list` and `groundrun executions list` show what is there; \
                  --project and --region say where to look",

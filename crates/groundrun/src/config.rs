@@ -56,6 +56,7 @@ pub(crate) struct File {
     memory_share: Option<u16>,
     cpu_overcommit: Option<NonZeroU16>,
     token_file: Option<PathBuf>,
+    secrets_key_file: Option<PathBuf>,
     #[serde(default)]
     public_names: Vec<String>,
     #[serde(default)]
@@ -109,6 +110,8 @@ pub(crate) struct Ground {
     /// Percent.
     pub(crate) memory_share: u16,
     pub(crate) cpu_overcommit: NonZeroU16,
+    /// The key that secrets are sealed with; without one it is made in the data directory.
+    pub(crate) secrets_key_file: Option<PathBuf>,
     pub(crate) images: ImagesFile,
     /// Where Cloud SQL instances lead.
     pub(crate) cloudsql: BTreeMap<String, Target>,
@@ -209,6 +212,7 @@ impl Ground {
             no_limits: args.no_limits.or(file.no_limits).unwrap_or(false),
             memory_share: args.memory_share.or(file.memory_share).unwrap_or(80),
             cpu_overcommit: args.cpu_overcommit.or(file.cpu_overcommit).unwrap_or(CPU_OVERCOMMIT),
+            secrets_key_file: args.secrets_key_file.clone().or(file.secrets_key_file.clone()),
             images: file.images.clone(),
             cloudsql: cloudsql::targets(&file.cloudsql, &args.cloudsql, |name| {
                 surroundings.on_path(name)

@@ -36,7 +36,7 @@ use crate::{
     provisions::{Checked, Provided},
     rights::Rights,
     services::Answers,
-    world,
+    vault, world,
 };
 
 /// The image that comes with the program.
@@ -96,9 +96,10 @@ impl Running {
             .map_err(|e| failed("start the image service", &e))?;
         let mounts = Arc::new(Mounted(Arc::clone(images.store())));
         let logs = HostLogs::new(&data_dir);
+        let (sealer, _secrets) = vault::open(ground, &data_dir, &store, projects.clone())?;
         let bound = {
             let world = World { clock: Arc::new(world::now), random: Arc::new(world::random) };
-            Server::bind(config, (*store).clone(), Arc::new(Written(logs.clone())), world)
+            Server::bind(config, (*store).clone(), Arc::new(Written(logs.clone())), sealer, world)
                 .await
                 .map_err(|e| cannot_serve(&e))?
         };

@@ -30,6 +30,7 @@ mod scratch;
 mod serve;
 mod services;
 mod show;
+mod vault;
 mod world;
 
 fn main() -> ExitCode {
@@ -63,6 +64,7 @@ fn dispatch(cli: Cli) -> Result<Exit, Stop> {
         Verb::Jobs(verb) => runtime()?.block_on(cli::jobs::main(verb)),
         Verb::Executions(verb) => runtime()?.block_on(cli::executions::main(verb)),
         Verb::Tasks(verb) => runtime()?.block_on(cli::tasks::main(verb)),
+        Verb::Secrets(verb) => runtime()?.block_on(cli::secrets::main(verb)),
         Verb::Logs(args) => runtime()?.block_on(cli::logs::main(args)),
         Verb::Completions { shell } => cli::manual::completions(shell),
         Verb::Man { directory } => cli::manual::man(&directory),

@@ -13,5 +13,6 @@ mod walk;
 mod tests;
 
 pub use decode::{Message, decode, decode_bytes, parse_json};
+pub use scalar::base64;
 pub use schema::{Field, Kind, Schema, SchemaError};
 pub use walk::check;

@@ -62,13 +62,18 @@ pub(super) fn name_of(names: &[String], value: &Value) -> Option<Value> {
 
 /// Base64, standard or URL-safe, padded or not; leaves standard and padded.
 pub(super) fn bytes(value: &Value) -> Option<Value> {
+    let bytes = base64(value.as_str()?)?;
+    Some(Value::from(general_purpose::STANDARD.encode(bytes)))
+}
+
+/// The bytes of base64, standard or URL-safe, padded or not.
+#[must_use]
+pub fn base64(text: &str) -> Option<Vec<u8>> {
     let either_padding =
         GeneralPurposeConfig::new().with_decode_padding_mode(DecodePaddingMode::Indifferent);
-    let text = value.as_str()?;
-    let bytes = [STANDARD, URL_SAFE]
+    [STANDARD, URL_SAFE]
         .iter()
-        .find_map(|alphabet| GeneralPurpose::new(alphabet, either_padding).decode(text).ok())?;
-    Some(Value::from(general_purpose::STANDARD.encode(bytes)))
+        .find_map(|alphabet| GeneralPurpose::new(alphabet, either_padding).decode(text).ok())
 }
 
 /// RFC 3339 with 0 to 9 fractional digits and any offset; leaves in UTC with 6 digits, the rest cut off.

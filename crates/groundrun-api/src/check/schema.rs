@@ -236,6 +236,9 @@ fn proto_name(message: &str) -> String {
         | "TestIamPermissionsRequest"
         | "TestIamPermissionsResponse" => format!("google.iam.v1.{message}"),
         "Location" | "ListLocationsResponse" => format!("google.cloud.location.{message}"),
+        "Secret" | "Replication" | "Automatic" | "UserManaged" | "Replica" => {
+            format!("google.cloud.secretmanager.v1.{message}")
+        }
         "ListLogEntriesRequest" => format!("google.logging.v2.{message}"),
         _ => format!("google.cloud.run.v1.{message}"),
     }

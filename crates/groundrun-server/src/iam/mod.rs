@@ -5,8 +5,8 @@ mod set;
 mod test;
 
 pub(crate) use get::get;
-pub(crate) use set::set;
-pub(crate) use test::test;
+pub(crate) use set::{Change, set};
+pub(crate) use test::{permissions, test};
 
 use groundrun_api::{ApiError, v1};
 use groundrun_core::record::Job;
@@ -37,7 +37,7 @@ fn find(view: &View<'_>, name: &str, place: &Place) -> Result<Result<Job, ApiErr
 }
 
 /// The policy as it is answered.
-fn shown(policy: Option<Policy>) -> Result<v1::Policy, ApiError> {
+pub(crate) fn shown(policy: Option<Policy>) -> Result<v1::Policy, ApiError> {
     let Some(Policy { json, etag }) = policy else {
         return Ok(v1::Policy { etag: Some(NO_POLICY.to_owned()), ..v1::Policy::default() });
     };

@@ -27,28 +27,58 @@ pub(crate) async fn set(
     call: Call,
 ) -> Outcome {
     let shape = call.shape(&[])?;
-    let v1::SetIamPolicyRequest { policy, update_mask } = call.message(&app).await?;
-    let given = policy.unwrap_or_default();
-    let mask = Mask::parse(update_mask.as_deref().unwrap_or(DEFAULT_MASK))?;
-    check(&given)?;
+    let change = Change::read(call.message(&app).await?, app.uuid())?;
     let place = place(&app, &project, &region)?;
-    let etag = etag(app.uuid());
     let policy = app
         .write(move |tx| {
             let job = find(tx, &name, &place)?.map_err(WriteError::Refused)?;
-            let current = shown(tx.policy(job.uid)?).map_err(WriteError::Refused)?;
-            if given.etag.is_some() && given.etag != current.etag {
-                return Err(WriteError::Refused(stale()));
-            }
-            let policy = mask.apply(given, current);
-            let json = serde_json::to_string(&policy)
-                .map_err(|error| ApiError::internal(format_args!("writing a policy: {error}")))
-                .map_err(WriteError::Refused)?;
-            tx.set_policy(job.uid, &Policy { json, etag: etag.clone() })?;
-            Ok(v1::Policy { etag: Some(etag), ..policy })
+            let current = tx.policy(job.uid)?;
+            let (kept, policy) = change.apply(current).map_err(WriteError::Refused)?;
+            tx.set_policy(job.uid, &kept)?;
+            Ok(policy)
         })
         .await?;
     reply::json(&policy, &shape)
+}
+
+/// A change of a policy, without a fault in itself.
+pub(crate) struct Change {
+    given: v1::Policy,
+    mask: Mask,
+    etag: String,
+}
+
+impl Change {
+    /// Reads a request; `uuid` is random, and makes the next etag.
+    pub(crate) fn read(
+        request: v1::SetIamPolicyRequest,
+        uuid: uuid::Uuid,
+    ) -> Result<Self, ApiError> {
+        let v1::SetIamPolicyRequest { policy, update_mask } = request;
+        let given = policy.unwrap_or_default();
+        let mask = Mask::parse(update_mask.as_deref().unwrap_or(DEFAULT_MASK))?;
+        check(&given)?;
+        Ok(Self { given, mask, etag: etag(uuid) })
+    }
+
+    /// As the client gave it.
+    pub(crate) fn given(&self) -> &v1::Policy {
+        &self.given
+    }
+
+    /// Laid over `current`, if nobody was faster: what is to be kept, and what is answered.
+    pub(crate) fn apply(self, current: Option<Policy>) -> Result<(Policy, v1::Policy), ApiError> {
+        let Self { given, mask, etag } = self;
+        let current = shown(current)?;
+        if given.etag.is_some() && given.etag != current.etag {
+            return Err(stale());
+        }
+        let policy = mask.apply(given, current);
+        let json = serde_json::to_string(&policy)
+            .map_err(|error| ApiError::internal(format_args!("writing a policy: {error}")))?;
+        let kept = Policy { json, etag: etag.clone() };
+        Ok((kept, v1::Policy { etag: Some(etag), ..policy }))
+    }
 }
 
 fn stale() -> ApiError {

@@ -19,7 +19,15 @@ pub(crate) async fn test(
     call: Call,
 ) -> Outcome {
     let shape = call.shape(&[])?;
-    let v1::TestIamPermissionsRequest { permissions } = call.message(&app).await?;
+    let permissions = permissions(call.message(&app).await?)?;
+    let place = place(&app, &project, &region)?;
+    app.read(move |view| Ok(find(view, &name, &place)??)).await?;
+    reply::json(&v1::TestIamPermissionsResponse { permissions }, &shape)
+}
+
+/// The permissions that are asked about, which are had.
+pub(crate) fn permissions(request: v1::TestIamPermissionsRequest) -> Result<Vec<String>, ApiError> {
+    let v1::TestIamPermissionsRequest { permissions } = request;
     let wild = permissions.iter().enumerate().filter(|(_, permission)| permission.contains('*'));
     let faults: Vec<FieldViolation> = wild
         .map(|(index, _)| {
@@ -29,10 +37,5 @@ pub(crate) async fn test(
             )
         })
         .collect();
-    if !faults.is_empty() {
-        return Err(ApiError::invalid(faults).into());
-    }
-    let place = place(&app, &project, &region)?;
-    app.read(move |view| Ok(find(view, &name, &place)??)).await?;
-    reply::json(&v1::TestIamPermissionsResponse { permissions }, &shape)
+    if faults.is_empty() { Ok(permissions) } else { Err(ApiError::invalid(faults)) }
 }

@@ -5,6 +5,7 @@ use std::{
     convert::Infallible,
     fmt, io,
     num::NonZeroUsize,
+    path::Path,
     sync::{
         Arc, Mutex,
         atomic::{AtomicI64, AtomicU64, Ordering},
@@ -25,6 +26,7 @@ use groundrun_core::{
         Scope,
     },
 };
+use groundrun_secrets::{KeyFile, Origin, Sealer};
 use groundrun_store::{Applied, Store, Tx, WriteError};
 use http_body_util::BodyExt;
 use jiff::{SignedDuration, Timestamp};
@@ -50,7 +52,7 @@ pub(super) struct Fixture {
     pub(super) store: Store,
     pub(super) logs: Arc<FakeLogs>,
     now: Arc<AtomicI64>,
-    _dir: tempfile::TempDir,
+    pub(super) dir: tempfile::TempDir,
 }
 
 /// What came back.
@@ -86,8 +88,9 @@ impl Fixture {
         let now = Arc::new(AtomicI64::new(0));
         let mut world = world(&now);
         change(&mut world);
-        let front = Front::new(App::new(config, store.clone(), logs.clone(), world));
-        Self { front, store, logs, now, _dir: dir }
+        let sealer = sealer(dir.path(), &world);
+        let front = Front::new(App::new(config, store.clone(), logs.clone(), sealer, world));
+        Self { front, store, logs, now, dir }
     }
 
     /// Sets the clock to so many seconds after the start.
@@ -121,6 +124,10 @@ impl Fixture {
 
     pub(super) async fn put(&self, path: &str, body: impl fmt::Display) -> Answer {
         self.call("PUT", path, &body.to_string()).await
+    }
+
+    pub(super) async fn patch(&self, path: &str, body: impl fmt::Display) -> Answer {
+        self.call("PATCH", path, &body.to_string()).await
     }
 
     pub(super) async fn delete(&self, path: &str) -> Answer {
@@ -199,6 +206,12 @@ impl Fixture {
         let execution = self.post(&format!("{JOBS}/{job}:run"), "{}").await.ok();
         execution["metadata"]["name"].as_str().expect("it has a name").to_owned()
     }
+}
+
+/// With a key below `dir`.
+pub(super) fn sealer(dir: &Path, world: &World) -> Arc<Sealer> {
+    let key = KeyFile::new(dir.join("secrets.key"), Origin::MadeHere);
+    Arc::new(Sealer::new(key, world.random.clone()))
 }
 
 pub(super) fn scope() -> Scope {

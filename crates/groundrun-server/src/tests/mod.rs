@@ -10,6 +10,7 @@ mod keys;
 mod logs;
 mod platform;
 mod run;
+mod secrets;
 mod shape;
 mod tasks;
 mod tokens;

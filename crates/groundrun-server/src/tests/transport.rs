@@ -16,7 +16,7 @@ use tokio::{
     task::JoinHandle,
 };
 
-use super::fixture::{FakeLogs, JOBS, world};
+use super::fixture::{FakeLogs, JOBS, sealer, world};
 use crate::{
     call::BODY_MAX,
     config::{PROXY_NAME, ServerConfig},
@@ -39,7 +39,8 @@ impl Running {
         let store = Store::open(dir.path()).expect("an empty directory opens");
         let config = ServerConfig::new(([127, 0, 0, 1], 0).into(), "demo", "us-central1");
         let world = world(&Arc::new(AtomicI64::new(0)));
-        let server = Server::bind(config, store, Arc::new(FakeLogs::default()), world);
+        let sealer = sealer(dir.path(), &world);
+        let server = Server::bind(config, store, Arc::new(FakeLogs::default()), sealer, world);
         let server = server.await.expect("loopback has free ports");
         let address = server.local_addr();
         let (stop, stopped) = oneshot::channel::<()>();
@@ -215,7 +216,8 @@ async fn an_address_that_cannot_be_had_is_told() {
         let store = Store::open(dir.path()).expect("an empty directory opens");
         let config = ServerConfig::new(listen, "demo", "us-central1");
         let world = world(&Arc::new(AtomicI64::new(0)));
-        Server::bind(config, store, Arc::new(FakeLogs::default()), world)
+        let sealer = sealer(dir.path(), &world);
+        Server::bind(config, store, Arc::new(FakeLogs::default()), sealer, world)
     };
     let taken = bind(server.address).await.err().expect("the port is taken");
     assert_eq!(taken.to_string(), format!("listen on {}", server.address));

@@ -51,7 +51,7 @@ impl View<'_> {
         let more = items.len() > limit.get() as usize;
         items.truncate(limit.get() as usize);
         let last = items.last().filter(|_| more);
-        let next = last.map(|last| Continue::new(last.created, last.uid.0));
+        let next = last.map(Continue::after);
         Ok(Page { items, next })
     }
 

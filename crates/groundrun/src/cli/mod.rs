@@ -19,6 +19,7 @@ pub(crate) mod logs;
 pub(crate) mod manual;
 pub(crate) mod output;
 pub(crate) mod run;
+pub(crate) mod secrets;
 pub(crate) mod tasks;
 
 /// Cloud Run jobs on your own ground.
@@ -62,6 +63,9 @@ pub(crate) enum Verb {
     /// List and describe the tasks of an execution.
     #[command(subcommand)]
     Tasks(tasks::TasksVerb),
+    /// Set, list and delete the secrets that jobs use.
+    #[command(subcommand)]
+    Secrets(secrets::SecretsVerb),
     /// Read or follow the logs of a job, an execution or a task.
     Logs(logs::LogsArgs),
     /// Print the completions of a shell.
@@ -174,6 +178,11 @@ pub(crate) struct GroundArgs {
     /// How many times the machine's CPUs tasks may reserve together [default: 4].
     #[arg(long, env = "GROUNDRUN_CPU_OVERCOMMIT", value_name = "FACTOR")]
     pub(crate) cpu_overcommit: Option<NonZeroU16>,
+
+    /// File of 32 random bytes, readable by this user alone, that secrets are sealed with [default: made in the data
+    /// directory at the first secret].
+    #[arg(long, env = "GROUNDRUN_SECRETS_KEY_FILE", value_name = "FILE")]
+    pub(crate) secrets_key_file: Option<PathBuf>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum, serde::Deserialize)]

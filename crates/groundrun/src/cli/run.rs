@@ -13,15 +13,17 @@ use tokio::{
     signal::unix::{Signal, SignalKind, signal},
     sync::Notify,
 };
+use zeroize::Zeroizing;
 
 use super::{
     GroundArgs, ServerArgs,
     exit::{Exit, Stop, chain},
     jobs::OverrideArgs,
     output::condition,
+    secrets::{self, FromFile},
 };
 use crate::{
-    client::Client,
+    client::{Client, ClientError},
     config::{File, Ground},
     document::{self, Document},
     follow::Follow,
@@ -56,6 +58,10 @@ pub(crate) struct RunArgs {
     /// Print events as JSON, one a line; the last one has the execution.
     #[arg(long)]
     json: bool,
+    /// Keep what a file holds as a secret of the server that this run has to itself, before the job is created; may be
+    /// repeated.
+    #[arg(long = "secret", value_name = "NAME=@FILE", value_parser = secrets::from_file)]
+    secrets: Vec<FromFile>,
     #[command(flatten)]
     ground: GroundArgs,
 }
@@ -88,6 +94,7 @@ pub(crate) fn main(args: RunArgs, mut ground: Ground, rights: Rights) -> Result<
              the execution"
         )));
     }
+    let secrets = held(&args.secrets)?;
     let directory = match args.ground.data_dir {
         Some(_) => None,
         None => {
@@ -110,10 +117,31 @@ pub(crate) fn main(args: RunArgs, mut ground: Ground, rights: Rights) -> Result<
             token_file: None,
         })?
         .with_token(token);
+        if let Err(refused) = keep(&client, &secrets).await {
+            running.stop().await;
+            return Err(refused.into());
+        }
         let outcome = follow(&running, &client, &document, overrides, args.json, &mut ends).await;
         running.stop().await;
         outcome
     })
+}
+
+/// Names of secrets, and what they are to hold.
+type Held = Vec<(String, Zeroizing<Vec<u8>>)>;
+
+/// What the files hold: a file that is none ends the run before it begins.
+fn held(secrets: &[FromFile]) -> Result<Held, Stop> {
+    let read = |one: &FromFile| Ok((one.secret.clone(), secrets::read(&one.file)?));
+    secrets.iter().map(read).collect()
+}
+
+/// Secrets are there before the job that names them.
+async fn keep(client: &Client, secrets: &Held) -> Result<(), ClientError> {
+    for (secret, payload) in secrets {
+        client.set_secret(secret, payload).await?;
+    }
+    Ok(())
 }
 
 /// `--parallelism` and `--max-retries` are no overrides of an execution: they change the document.
