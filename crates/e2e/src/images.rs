@@ -34,7 +34,8 @@ pub fn busybox_as(dir: &Path, config: Value) -> PathBuf {
     fs::write(root.join("etc/group"), "root:x:0:\nada:x:1000:\nwheel:x:10:ada\n").expect("written");
     for applet in [
         "sh", "true", "false", "sleep", "cat", "echo", "ls", "env", "id", "kill", "grep", "head",
-        "mount", "mknod", "hostname", "dd", "yes", "ps", "mkdir", "wc", "wget",
+        "mount", "mknod", "hostname", "dd", "yes", "ps", "mkdir", "wc", "wget", "touch", "ln",
+        "cp",
     ] {
         std::os::unix::fs::symlink("busybox", root.join("bin").join(applet)).expect("a link");
     }

@@ -7,6 +7,7 @@ use groundrun_api::v1;
 
 use crate::{
     admit::{self, Dependencies},
+    files,
     port::{
         ContainerSpec, EnvValue, Limits, Medium, MountSpec, Probe, ProbeCheck, VolumeKind,
         VolumeSpec,
@@ -181,10 +182,13 @@ pub(crate) fn volumes(
     let volume = |(index, given): (usize, &v1::Volume)| {
         let path = format!("spec.template.spec.volumes[{index}]");
         let kind = match given {
-            v1::Volume { empty_dir: Some(source), .. } => empty_dir(source, memory),
-            v1::Volume { secret: Some(source), .. } => VolumeKind::Secret(secrets.files(source)),
-            _ => return Err(fault(&path, "is of a kind that is not supported")),
+            v1::Volume { empty_dir: Some(source), .. } => Some(empty_dir(source, memory)),
+            v1::Volume { secret: Some(source), .. } => {
+                Some(VolumeKind::Secret(secrets.files(source)))
+            }
+            other => files::kind(other),
         };
+        let kind = kind.ok_or_else(|| fault(&path, "is of a kind that is not supported"))?;
         let name = given.name.clone().ok_or_else(|| fault(&path, "has no name"))?;
         Ok(VolumeSpec { name, kind })
     };
@@ -239,6 +243,11 @@ mod tests {
                 {"name": "w", "emptyDir": {"medium": "Memory", "sizeLimit": "9Gi"}},
                 {"name": "x", "emptyDir": {"medium": "Disk"}},
                 {"name": "y", "emptyDir": {"medium": "Disk", "sizeLimit": "1Mi"}},
+                {"name": "b", "csi": {
+                    "driver": "gcsfuse.run.googleapis.com", "readOnly": true,
+                    "volumeAttributes": {"bucketName": "bkt", "mountOptions": "implicit-dirs, uid=7,"},
+                }},
+                {"name": "n", "nfs": {"server": "nas", "path": "/x"}},
             ]),
         );
         let pointer =
@@ -289,6 +298,22 @@ mod tests {
                 empty_dir("w", Medium::Memory, Some(1 << 30)),
                 empty_dir("x", Medium::Disk, None),
                 empty_dir("y", Medium::Disk, Some(1 << 20)),
+                VolumeSpec {
+                    name: "b".to_owned(),
+                    kind: VolumeKind::Bucket {
+                        bucket: "bkt".to_owned(),
+                        read_only: true,
+                        mount_options: vec!["implicit-dirs".to_owned(), "uid=7".to_owned()],
+                    },
+                },
+                VolumeSpec {
+                    name: "n".to_owned(),
+                    kind: VolumeKind::Nfs {
+                        server: "nas".to_owned(),
+                        path: "/x".to_owned(),
+                        read_only: false,
+                    },
+                },
             ]
         );
     }

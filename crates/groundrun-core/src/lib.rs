@@ -7,6 +7,7 @@ pub mod allot;
 mod connection;
 mod containers;
 pub mod context;
+pub mod files;
 pub mod id;
 mod instances;
 pub mod log;

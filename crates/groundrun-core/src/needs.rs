@@ -3,7 +3,7 @@
 
 use std::{collections::BTreeMap, fmt};
 
-use crate::{connection, instances, record::Job, secrets};
+use crate::{connection, files, instances, record::Job, secrets};
 
 /// A version of a secret, as a spec names it.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -74,8 +74,13 @@ pub enum Egress {
 /// Files that tasks share, kept outside of any task.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum SharedFiles {
-    /// A bucket of Cloud Storage, by name.
-    Bucket(String),
+    /// A bucket of Cloud Storage.
+    Bucket {
+        /// Its name.
+        bucket: String,
+        /// How it is to be shown; see [`crate::files`].
+        mount_options: Vec<String>,
+    },
     /// A directory of an NFS server.
     Nfs {
         /// Name or address.
@@ -116,6 +121,7 @@ impl Needs {
             secrets: secrets::needs(&job.scope.project, annotations, task),
             instances: instances::named(annotations),
             connection: connection::connection(annotations),
+            files: files::needs(task),
             ..Self::default()
         }
     }

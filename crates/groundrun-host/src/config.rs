@@ -17,6 +17,7 @@ use crate::{
     instances::Target,
     network::{Apart, Networks, Router, TaskServices},
     secrets::NoSecrets,
+    shared_files::SharedFiles,
 };
 
 /// Ids of one container: 0 to 65535 inside.
@@ -53,6 +54,8 @@ pub struct HostConfig {
     pub instances: BTreeMap<String, Target>,
     /// Where what secrets hold is asked for, by the threads that start attempts.
     pub secrets: Arc<dyn Secrets>,
+    /// What buckets and NFS directories are mapped to.
+    pub files: SharedFiles,
     /// How much of an attempt's output is kept.
     pub log: LogBounds,
     /// Starts in flight at once, whatever is asked: with two cores, throughput stops growing at 2 to 8, and more only
@@ -78,6 +81,7 @@ impl HostConfig {
             writable_layer: WritableLayer::Memory,
             instances: BTreeMap::new(),
             secrets: Arc::new(NoSecrets),
+            files: SharedFiles::default(),
             // One entry of Cloud Logging holds 256 KiB; 64 MiB of each attempt are enough to find out what happened.
             log: LogBounds { line_bytes: 256 << 10, total_bytes: 64 << 20 },
             starts_at_once: STARTS_AT_ONCE,

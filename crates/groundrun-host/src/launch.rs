@@ -23,6 +23,7 @@ use crate::{
     instances::{self, Unmapped},
     network::SERVICES,
     secrets::Fetched,
+    shared_files::FilesFault,
 };
 
 /// Open files, as Cloud Run's container contract has it. Lowered to what the machine permits.
@@ -88,7 +89,7 @@ pub(crate) fn launch(
                 launched(spec, container, ground, writable, fetched)
             })
             .collect::<Result<_, _>>()?,
-        volumes: volumes(spec, dir, fetched)?,
+        volumes: volumes(spec, dir, config, fetched)?,
         instances: instances::of(spec, &config.instances)?,
         id_base: config.id_base,
         files: files(&spec.hostname, attached, host),
@@ -111,13 +112,15 @@ pub(crate) enum LaunchFault {
     Process(#[from] ProcessFault),
     #[error(transparent)]
     Unmapped(#[from] Unmapped),
+    #[error(transparent)]
+    Files(#[from] FilesFault),
     #[error("{0} is not supported here")]
     Unsupported(&'static str),
     #[error("{what} {name:?} that container {container:?} names is not there")]
     Unknown { what: &'static str, name: String, container: String },
 }
 
-/// Directories that [`launch`] expects in the attempt's, beyond it.
+/// Directories that [`launch`] expects in the attempt's, beyond it, and those of the server's own buckets.
 pub(crate) fn directories(spec: &AttemptSpec, dir: &Path, config: &HostConfig) -> Vec<PathBuf> {
     let layers =
         (0..spec.containers.len()).filter_map(|index| match writable(spec, index, dir, config) {
@@ -134,7 +137,9 @@ pub(crate) fn directories(spec: &AttemptSpec, dir: &Path, config: &HostConfig) -
             }
             _ => None,
         });
-    layers.chain(on_disk).collect()
+    let buckets =
+        spec.volumes.iter().filter_map(|volume| config.files.to_make(volume, &config.data_dir));
+    layers.chain(on_disk).chain(buckets).collect()
 }
 
 /// Files with file systems that [`launch`] expects, and their sizes in bytes.
@@ -163,7 +168,12 @@ fn volume_path(dir: &Path, index: usize) -> PathBuf {
     dir.join(VOLUMES).join(index.to_string())
 }
 
-fn volumes(spec: &AttemptSpec, dir: &Path, fetched: &Fetched) -> Result<Vec<Volume>, LaunchFault> {
+fn volumes(
+    spec: &AttemptSpec,
+    dir: &Path,
+    config: &HostConfig,
+    fetched: &Fetched,
+) -> Result<Vec<Volume>, LaunchFault> {
     let memory: u64 = spec.containers.iter().map(|container| container.limits.memory_bytes).sum();
     let volume = |(index, volume): (usize, &VolumeSpec)| match &volume.kind {
         VolumeKind::EmptyDir { medium: Medium::Memory, size_limit } => {
@@ -179,8 +189,10 @@ fn volumes(spec: &AttemptSpec, dir: &Path, fetched: &Fetched) -> Result<Vec<Volu
             let files = files.iter().map(|file| secret_file(file, fetched));
             Ok(Volume::Secret { files: files.collect::<Result<_, _>>()? })
         }
-        VolumeKind::Bucket { .. } => Err(LaunchFault::Unsupported("a volume of a bucket")),
-        VolumeKind::Nfs { .. } => Err(LaunchFault::Unsupported("a volume of an NFS server")),
+        kind @ (VolumeKind::Bucket { .. } | VolumeKind::Nfs { .. }) => {
+            let volume = config.files.volume(kind, &config.data_dir);
+            Ok(volume.ok_or(LaunchFault::Unsupported("a volume"))??)
+        }
         VolumeKind::CloudSql(_) => Ok(Volume::Sockets),
     };
     spec.volumes.iter().enumerate().map(volume).collect()

@@ -20,6 +20,7 @@ mod program;
 mod removal;
 mod secrets;
 mod settle;
+mod shared_files;
 mod volumes;
 mod watch;
 mod work;
@@ -33,3 +34,4 @@ pub use config::{
 };
 pub use logs::{HostLogs, LogsError};
 pub use secrets::NoSecrets;
+pub use shared_files::{BucketHome, FilesFault, SharedFiles};

@@ -120,7 +120,7 @@ pub enum ProbeCheck {
     },
 }
 
-/// A directory that containers share. Empty at the start, gone with the attempt.
+/// A directory that containers share. But for the last kind it is empty at the start, and gone with the attempt.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Volume {
     /// In memory, counted against the cgroup of the container that writes.
@@ -138,6 +138,8 @@ pub enum Volume {
         /// A file with an empty ext4, made by the server, removed by it.
         file: PathBuf,
     },
+    /// A directory of the machine's, with all that is in it. It outlives the attempt.
+    Directory(Directory),
     /// The sockets of the launch's [`Instance`]s. At most once.
     Sockets,
     /// In memory, made by the shim with these files, which nobody can change.
@@ -212,6 +214,23 @@ pub struct SecretFile {
     pub mode: u32,
     /// What is in it: place among what is sealed.
     pub sealed: usize,
+}
+
+/// A directory of the machine's that tasks share.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Directory {
+    /// Absolute.
+    pub path: PathBuf,
+    /// A directory below it that is shown in its place, and made if it is missing: relative, without `..`.
+    pub below: Option<String>,
+    /// Nothing can be written.
+    pub read_only: bool,
+    /// Whose it is in the containers; where absent the user of each one's program.
+    pub uid: Option<u32>,
+    /// Likewise, the group.
+    pub gid: Option<u32>,
+    /// Whether the server made it, and nobody but it can reach it: then it is opened to all ids of containers.
+    pub is_servers: bool,
 }
 
 /// A volume in a container's file system.

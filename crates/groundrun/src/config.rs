@@ -11,6 +11,7 @@ use std::{
 };
 
 use groundrun_host::{
+    SharedFiles,
     cgroup::Limiting,
     instances::Target,
     network::{HOST_PORTS_MAX, MappedNetwork},
@@ -21,6 +22,7 @@ use crate::{
     cli::{Adc, GroundArgs, Network, ServeArgs, WritableLayer, exit::Stop},
     cloudsql,
     networks::{self, NetworkFile},
+    shared_files::{self, BucketFile, NfsFile},
 };
 
 /// A share of CPU is an upper bound only, and most jobs wait for something most of the time.
@@ -65,6 +67,10 @@ pub(crate) struct File {
     cloudsql: BTreeMap<String, cloudsql::Mapping>,
     #[serde(default)]
     networks: BTreeMap<String, NetworkFile>,
+    #[serde(default)]
+    buckets: BTreeMap<String, BucketFile>,
+    #[serde(default)]
+    nfs: BTreeMap<String, NfsFile>,
 }
 
 /// `[images]`.
@@ -117,6 +123,8 @@ pub(crate) struct Ground {
     pub(crate) cloudsql: BTreeMap<String, Target>,
     /// Networks of the machine that jobs may name.
     pub(crate) networks: BTreeMap<String, MappedNetwork>,
+    /// What buckets and NFS directories are mapped to.
+    pub(crate) files: SharedFiles,
 }
 
 /// What the surroundings say that a pure resolution needs.
@@ -219,6 +227,7 @@ impl Ground {
             })
             .map_err(Stop::bad_input)?,
             networks: networks::mapped(&file.networks, &args.vpc_networks)?,
+            files: shared_files::resolve(args, &file.buckets, &file.nfs)?,
         })
     }
 }

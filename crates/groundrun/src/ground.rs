@@ -145,6 +145,7 @@ impl Running {
             cli::WritableLayer::Disk => groundrun_host::WritableLayer::Disk,
         };
         host.instances = ground.cloudsql.clone();
+        host.files = ground.files.clone();
         host.demand = prepare::demand(ground);
         let secrets: Arc<dyn Secrets> = Arc::new(NoSecrets);
         host.secrets = Arc::clone(&secrets);
@@ -170,7 +171,12 @@ impl Running {
             resync: RESYNC,
         };
         let images = Arc::new(images);
-        let provided = Provided { instances: ground.cloudsql.clone(), networks, secrets };
+        let provided = Provided {
+            instances: ground.cloudsql.clone(),
+            networks,
+            secrets,
+            files: ground.files.clone(),
+        };
         let asked: Arc<dyn Images> = Arc::new(
             Checked::start(Arc::new(provided), images.clone(), Arc::clone(&inbox))
                 .map_err(|e| failed("start the checks of jobs", &e))?,

@@ -29,6 +29,7 @@ mod rights;
 mod scratch;
 mod serve;
 mod services;
+mod shared_files;
 mod show;
 mod vault;
 mod world;

@@ -37,8 +37,7 @@ use Standing::{Honoured, Ignored, Refused, Stored};
 const ON_TEMPLATE: &str =
     "is not supported in a template: it belongs to executions, which the server names and dates.";
 const KUBERNETES: &str = "is not supported by Cloud Run.";
-const VOLUME: &str =
-    "this kind of volume is not supported yet: use an emptyDir volume, or files of the image.";
+const VOLUME: &str = "Filestore volumes are not supported: use an nfs volume with the address and the path of the instance's share.";
 const IN_FULL: &str = "should not be used directly: use `name`.";
 const SERVER: &str = "Set by the server.";
 
@@ -417,7 +416,7 @@ pub const FIELDS: &[FieldRule] = &[
     rule(
         "Job.spec.template.spec.template.spec.containers[].volumeMounts[].mountPath",
         Honoured,
-        "Absolute, outside of `/dev`, `/proc` and `/sys`; made where the image lacks it.",
+        "Absolute, outside of `/dev`, `/proc` and `/sys`, once in a container; made where the image lacks it.",
     ),
     rule(
         "Job.spec.template.spec.template.spec.containers[].volumeMounts[].name",
@@ -427,7 +426,7 @@ pub const FIELDS: &[FieldRule] = &[
     rule(
         "Job.spec.template.spec.template.spec.containers[].volumeMounts[].readOnly",
         Stored,
-        "No effect, as in Cloud Run.",
+        "No effect, as in Cloud Run: `readOnly` of the volume is for all mounts.",
     ),
     rule(
         "Job.spec.template.spec.template.spec.containers[].volumeMounts[].subPath",
@@ -457,7 +456,33 @@ pub const FIELDS: &[FieldRule] = &[
         "Per attempt, at most 604800; 600 where 0 or absent.",
     ),
     rule("Job.spec.template.spec.template.spec.volumes[].configMap", Refused, KUBERNETES),
-    rule("Job.spec.template.spec.template.spec.volumes[].csi", Refused, VOLUME),
+    rule(
+        "Job.spec.template.spec.template.spec.volumes[].csi.driver",
+        Honoured,
+        "`gcsfuse.run.googleapis.com` alone.",
+    ),
+    rule(
+        "Job.spec.template.spec.template.spec.volumes[].csi.readOnly",
+        Honoured,
+        "Nothing can be written to the bucket.",
+    ),
+    rule(
+        "Job.spec.template.spec.template.spec.volumes[].csi.volumeAttributes",
+        Honoured,
+        "`bucketName` and `mountOptions` below; others are refused.",
+    ),
+    rule(
+        r#"Job.spec.template.spec.template.spec.volumes[].csi.volumeAttributes["bucketName"]"#,
+        Honoured,
+        "A directory below the data directory's `buckets`, or what `[buckets.NAME]` or `--bucket` maps it to.",
+    ),
+    rule(
+        r#"Job.spec.template.spec.template.spec.volumes[].csi.volumeAttributes["mountOptions"]"#,
+        Honoured,
+        "For a directory `uid`, `gid`, `only-dir` and `ro`; modes that let every user of a container in, and flags about \
+         caches and the way to Cloud Storage change nothing there; with others the job is not Ready, `VolumeNotMapped`. \
+         All go to a gcsfuse that the bucket is mapped to.",
+    ),
     rule(
         "Job.spec.template.spec.template.spec.volumes[].emptyDir.medium",
         Honoured,
@@ -474,7 +499,21 @@ pub const FIELDS: &[FieldRule] = &[
         Honoured,
         "A label of RFC 1123, once in a task.",
     ),
-    rule("Job.spec.template.spec.template.spec.volumes[].nfs", Refused, VOLUME),
+    rule(
+        "Job.spec.template.spec.template.spec.volumes[].nfs.path",
+        Honoured,
+        "Absolute; with the server what `[nfs.\"SERVER:/PATH\"]` or `--nfs` maps it to, else the job is not Ready, `VolumeNotMapped`.",
+    ),
+    rule(
+        "Job.spec.template.spec.template.spec.volumes[].nfs.readOnly",
+        Honoured,
+        "Nothing can be written to it.",
+    ),
+    rule(
+        "Job.spec.template.spec.template.spec.volumes[].nfs.server",
+        Honoured,
+        "A host name or an IP address.",
+    ),
     rule(
         "Job.spec.template.spec.template.spec.volumes[].secret.defaultMode",
         Honoured,

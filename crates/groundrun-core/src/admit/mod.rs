@@ -20,6 +20,7 @@ mod quota;
 mod replacement;
 mod run;
 mod secret;
+mod shared;
 mod task;
 mod unsupported;
 mod volume;

@@ -36,7 +36,7 @@ pub(super) fn become_program(plan: &Plan<'_>) -> Result<Infallible, Failure> {
     sys::process::new_cgroup_namespace().ours("make a cgroup namespace")?;
 
     let ids = plan.tools.ids;
-    let volumes = volumes::take(&container.mounts, &launch.attempt_dir)?;
+    let volumes = volumes::take(launch, container)?;
     let own_root = root::assemble(&container.root, plan.layers, &launch.attempt_dir, owner, ids)?;
     volumes::show(volumes, &own_root, owner)?;
     let rights = kernel::Rights { ids, own_network: launch.network != Network::Host };

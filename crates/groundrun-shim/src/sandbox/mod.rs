@@ -4,6 +4,8 @@
 //! the cgroup namespace comes after it joined its cgroups, and the user namespace is joined last, so that everything before
 //! is done by the machine's root.
 
+mod acl;
+mod directory;
 mod failure;
 mod identity;
 mod init;
@@ -15,6 +17,7 @@ mod secret;
 pub(crate) mod shared;
 mod start;
 mod user;
+mod user_namespace;
 mod volumes;
 
 pub(crate) use failure::{Failure, Step, words};
@@ -23,5 +26,6 @@ pub(crate) use root::{
     Layers, ReadyLayer, file_system, layer_mount, open_ready, takes_ready_layers,
 };
 pub(crate) use start::{OomScore, Output, Running, Tools, start};
+pub(crate) use user_namespace::user_namespace;
 
 use start::Plan;

@@ -3,8 +3,8 @@
 //!
 //! An attempt of one container without volumes has none of it: its init makes them with its others, which is faster.
 
-use super::{Failure, Owner, Step, init::name_host, volumes};
-use crate::{protocol::Launch, relay::Relay, sealed::Sealed, sys};
+use super::{Failure, Step, init::name_host, volumes};
+use crate::{enter::Ids, protocol::Launch, relay::Relay, sealed::Sealed, sys};
 
 /// Those of an attempt, without the network and those that each container has of its own.
 pub(super) const NAMESPACES: libc::c_int = libc::CLONE_NEWUTS | libc::CLONE_NEWIPC;
@@ -17,15 +17,14 @@ pub(crate) fn is_needed(launch: &Launch) -> bool {
 /// Makes it, around this process. `relay` has the volume of sockets, `sealed` what secrets hold.
 pub(crate) fn prepare(
     launch: &Launch,
+    ids: Ids,
     relay: Option<&mut Relay>,
     sealed: &Sealed,
 ) -> Result<(), Failure> {
     sys::process::unshare(NAMESPACES).ours("make the shared namespaces")?;
     name_host(&launch.hostname)?;
     if !launch.volumes.is_empty() {
-        let owner = Owner { uid: launch.id_base, gid: launch.id_base };
-        let sockets = relay.and_then(Relay::take_mount);
-        volumes::make(&launch.volumes, sealed, &launch.attempt_dir, owner, sockets)?;
+        volumes::make(launch, ids, sealed, relay.and_then(Relay::take_mount))?;
     }
     Ok(())
 }

@@ -5,7 +5,7 @@
 
 use std::{
     os::fd::{AsFd, OwnedFd},
-    path::{Path, PathBuf},
+    path::Path,
 };
 
 use rustix::{
@@ -19,12 +19,13 @@ use rustix::{
 };
 
 use super::{
-    Failure, Owner, Step, inside,
+    Failure, Owner, Step, directory, inside,
     root::{attach, file_system},
     secret,
 };
 use crate::{
-    protocol::{Mount, Volume},
+    enter::Ids,
+    protocol::{Container, Launch, Mount, Volume},
     sealed::Sealed,
     sys,
 };
@@ -42,35 +43,67 @@ const MODE: u32 = 0o777;
 /// Makes the volumes, in this process's own mount namespace. `sockets` are those of Cloud SQL instances, `sealed` is what
 /// secrets hold.
 pub(super) fn make(
-    volumes: &[Volume],
+    launch: &Launch,
+    ids: Ids,
     sealed: &Sealed,
-    attempt_dir: &Path,
-    owner: Owner,
     mut sockets: Option<OwnedFd>,
 ) -> Result<(), Failure> {
     let step = "make the volumes";
     sys::process::new_mount_namespace().ours(step)?;
     mount_change("/", MountPropagationFlags::REC | MountPropagationFlags::PRIVATE)
         .ours("make mounts private")?;
-    let made = volumes.iter().map(|volume| make_one(volume, sealed, owner, &mut sockets));
     // All of them before the place is covered: those on disk are there.
+    let indexes = 0..launch.volumes.len();
+    let made = indexes.map(|index| make_for_all(launch, index, ids, sealed, &mut sockets));
     let made = made.collect::<Result<Vec<_>, _>>()?;
     let places =
         file_system("tmpfs", &[("size", "64k"), ("mode", "0700")], ATTRIBUTES).ours(step)?;
-    let path = attempt_dir.join(PLACE);
+    let path = launch.attempt_dir.join(PLACE);
     match std::fs::create_dir(&path) {
         Err(err) if err.kind() == std::io::ErrorKind::AlreadyExists => {}
         done => done.ours(step)?,
     }
     let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
     attach(&places, rustix::fs::open(&path, flags, Mode::empty()).ours(step)?).ours(step)?;
-    for (index, volume) in made.iter().enumerate() {
-        let name = index.to_string();
-        mkdirat(&places, &name, Mode::from_raw_mode(0o700)).ours(step)?;
-        let place = rustix::fs::openat(&places, &name, flags, Mode::empty()).ours(step)?;
+    for (name, volume) in made.iter().flatten() {
+        mkdirat(&places, name, Mode::from_raw_mode(0o700)).ours(step)?;
+        let place = rustix::fs::openat(&places, name, flags, Mode::empty()).ours(step)?;
         attach(volume, place).ours(step)?;
     }
     Ok(())
+}
+
+/// A volume as its containers see it, which is the same for all but for a directory of the machine's, and by what name.
+fn make_for_all(
+    launch: &Launch,
+    index: usize,
+    ids: Ids,
+    sealed: &Sealed,
+    sockets: &mut Option<OwnedFd>,
+) -> Result<Vec<(String, OwnedFd)>, Failure> {
+    let owner = Owner { uid: launch.id_base, gid: launch.id_base };
+    let Volume::Directory(directory) = &launch.volumes[index] else {
+        return Ok(vec![(
+            index.to_string(),
+            make_one(&launch.volumes[index], sealed, owner, sockets)?,
+        )]);
+    };
+    let mounts = |container: &Container| container.mounts.iter().any(|one| one.volume == index);
+    let containers = launch.containers.iter().enumerate();
+    let show = |(place, container): (usize, &Container)| {
+        let person = directory::program_user(container, ids);
+        let tree = directory::show(directory, person, launch.id_base, ids)?;
+        Ok((name(launch, index, place), tree))
+    };
+    containers.filter(|(_, container)| mounts(container)).map(show).collect()
+}
+
+/// Where the container at `container` finds a volume.
+fn name(launch: &Launch, volume: usize, container: usize) -> String {
+    match launch.volumes.get(volume) {
+        Some(Volume::Directory(_)) => format!("{volume}-{container}"),
+        _ => volume.to_string(),
+    }
 }
 
 fn make_one(
@@ -99,6 +132,9 @@ fn make_one(
         Volume::Sockets => {
             sockets.take().ok_or_else(|| Failure::ours("the sockets of databases are a volume once"))
         }
+        Volume::Directory(directory) => {
+            Err(Failure::ours(format!("{} is shown to nobody", directory.path.display())))
+        }
         Volume::Image { file } => make_of_image(file, owner).ours(
             "make a volume on disk with a size limit (it takes root, loop devices and ext4; without them give no limit, or \
              medium Memory)",
@@ -126,19 +162,21 @@ fn make_of_image(file: &Path, owner: Owner) -> std::io::Result<OwnedFd> {
 
 /// What a container mounts of them, taken before its root covers the attempt's directory.
 pub(super) fn take<'launch>(
-    mounts: &'launch [Mount],
-    attempt_dir: &Path,
+    launch: &'launch Launch,
+    container: &'launch Container,
 ) -> Result<Vec<(&'launch Mount, OwnedFd)>, Failure> {
+    let is_it = |one: &Container| std::ptr::eq(one, container);
+    let index = launch.containers.iter().position(is_it).unwrap_or_default();
     let take_one = |mount: &'launch Mount| {
         let step = format_args!("take the volume for {}", mount.path);
-        let place: PathBuf = attempt_dir.join(PLACE).join(mount.volume.to_string());
+        let place = launch.attempt_dir.join(PLACE).join(name(launch, mount.volume, index));
         let tree = clone(&place).ours(step)?;
         if mount.read_only {
             sys::mount::make_read_only(tree.as_fd()).ours(step)?;
         }
         Ok((mount, tree))
     };
-    let mut taken = mounts.iter().map(take_one).collect::<Result<Vec<_>, Failure>>()?;
+    let mut taken = container.mounts.iter().map(take_one).collect::<Result<Vec<_>, Failure>>()?;
     // One may be below another, however they were written down.
     taken.sort_by_key(|(mount, _)| mount.path.trim_end_matches('/').matches('/').count());
     Ok(taken)
@@ -162,6 +200,9 @@ pub(super) fn show(
 }
 
 fn clone(path: &Path) -> rustix::io::Result<OwnedFd> {
-    let flags = OpenTreeFlags::OPEN_TREE_CLONE | OpenTreeFlags::OPEN_TREE_CLOEXEC;
+    // With what is mounted below a directory of an ordinary user's.
+    let flags = OpenTreeFlags::OPEN_TREE_CLONE
+        | OpenTreeFlags::OPEN_TREE_CLOEXEC
+        | OpenTreeFlags::AT_RECURSIVE;
     open_tree(CWD, path, flags)
 }

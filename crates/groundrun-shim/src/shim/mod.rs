@@ -136,7 +136,7 @@ fn attend(
     peers: &mut Peers,
 ) -> ExitRecord {
     if sandbox::shared::is_needed(launch)
-        && let Err(failure) = sandbox::shared::prepare(launch, relay.as_mut(), &sealed)
+        && let Err(failure) = sandbox::shared::prepare(launch, tools.ids, relay.as_mut(), &sealed)
     {
         return failed(failure);
     }

@@ -1,7 +1,6 @@
 //! What the spawner keeps ready for starts: the filter, a user namespace per id range, an id-mapped mount per layer.
 
 use std::{
-    io::{self, Read, Write},
     num::NonZeroUsize,
     os::{
         fd::{AsFd, OwnedFd},
@@ -10,13 +9,12 @@ use std::{
     path::PathBuf,
 };
 
-use super::{LayerMounts, SpawnerConfig, packet_pair};
+use super::{LayerMounts, SpawnerConfig};
 use crate::{
     enter::{Hold, Ids},
     protocol::{Launch, Root},
     sandbox::{self, Failure, Layers, OomScore, Step, Tools},
     seccomp::{self, Instruction},
-    sys::{self, process::Fork},
 };
 
 /// All that is ready.
@@ -164,40 +162,13 @@ impl<K: Clone + PartialEq, V> Recent<K, V> {
     }
 }
 
-/// A user namespace whose 0..count are `id_base..` here. A child makes it and waits while it is mapped and opened.
+/// A user namespace whose 0..count are `id_base..` here.
 fn user_namespace(id_base: u32, count: u32) -> Result<OwnedFd, Failure> {
-    let step = "make a user namespace";
     if id_base.checked_add(count).is_none() {
-        return Err(Failure::ours(format!("{step}: no {count} ids from {id_base}")));
+        return Err(Failure::ours(format!("make a user namespace: no {count} ids from {id_base}")));
     }
-    let (ours, theirs) = packet_pair().ours(step)?;
-    let (mut ours, mut theirs) = (std::fs::File::from(ours), std::fs::File::from(theirs));
-    match sys::process::fork().ours(step)? {
-        Fork::Child => {
-            drop(ours);
-            let made = sys::process::new_user_namespace();
-            let errno = made.err().and_then(|err| err.raw_os_error()).unwrap_or(0);
-            let _ = theirs.write_all(&errno.to_le_bytes());
-            // Until the other end is closed.
-            let _ = theirs.read(&mut [0]);
-            sys::process::exit(0)
-        }
-        Fork::Parent(child) => {
-            drop(theirs);
-            let mut errno = [0; 4];
-            ours.read_exact(&mut errno).ours(step)?;
-            match i32::from_le_bytes(errno) {
-                0 => {}
-                errno => return Err(io::Error::from_raw_os_error(errno)).ours(step),
-            }
-            let of_child = |what: &str| format!("/proc/{}/{what}", child.as_raw_nonzero());
-            let map = format!("0 {id_base} {count}");
-            std::fs::write(of_child("uid_map"), &map).ours("map user ids")?;
-            std::fs::write(of_child("gid_map"), &map).ours("map group ids")?;
-            let namespace = std::fs::File::open(of_child("ns/user")).ours(step)?;
-            Ok(namespace.into())
-        }
-    }
+    let map = [(0, id_base, count)];
+    sandbox::user_namespace(&map, &map)
 }
 
 /// Asks not to be killed for a task's memory. The machine may refuse: it is a courtesy.

@@ -47,6 +47,15 @@ pub(crate) fn set_attributes(tree: BorrowedFd<'_>, attributes: MountAttrFlags) -
     set(tree, &MountAttr { attr_set: attributes.bits().into(), ..MountAttr::default() })
 }
 
+/// Adds `attributes` to those of the detached mount `tree` and of all that is mounted below it.
+pub(crate) fn set_attributes_of_all(
+    tree: BorrowedFd<'_>,
+    attributes: MountAttrFlags,
+) -> io::Result<()> {
+    let attr = MountAttr { attr_set: attributes.bits().into(), ..MountAttr::default() };
+    set_with(tree, &attr, libc::AT_RECURSIVE)
+}
+
 fn set(tree: BorrowedFd<'_>, attr: &MountAttr) -> io::Result<()> {
     set_with(tree, attr, 0)
 }

@@ -4,6 +4,7 @@
 
 mod confinement;
 mod crun;
+mod directories;
 mod ends;
 mod files;
 mod lab;
@@ -47,6 +48,7 @@ fn main() -> ExitCode {
         volumes::TESTS,
         relay::TESTS,
         secrets::TESTS,
+        directories::TESTS,
     ];
     let mut tests = tests.concat();
     if user::is_one() {

@@ -30,6 +30,9 @@ pub(crate) const OF_ROOT: &[&str] = &[
     "neither_the_spawner_nor_the_shim_keeps_what_a_secret_holds",
     // Loop devices are root's.
     "a_volume_on_disk_is_held_to_its_size",
+    // An ordinary user shows files without an id map.
+    "on_disk_a_programs_files_are_the_directorys_owners",
+    "files_are_shown_as_those_of_the_user_that_is_asked_for",
     // The server that is asked is where the build is, which may be closed to others.
     "a_grpc_server_is_asked_by_the_health_checking_protocol",
     // The second hierarchy of a version 1 machine is root's alone.

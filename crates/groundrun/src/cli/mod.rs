@@ -148,6 +148,26 @@ pub(crate) struct GroundArgs {
     #[arg(long = "vpc-network", value_parser = crate::networks::flag, value_name = "NAME=…")]
     pub(crate) vpc_networks: Vec<NetworkFlag>,
 
+    /// Directory that is the bucket NAME of Cloud Storage [default: `buckets/NAME` below the data directory]. May be repeated.
+    #[arg(
+        long = "bucket",
+        env = "GROUNDRUN_BUCKETS",
+        value_delimiter = ',',
+        value_name = "NAME=DIR",
+        value_parser = crate::shared_files::mapping
+    )]
+    pub(crate) buckets: Vec<(String, PathBuf)>,
+
+    /// Directory that stands for what an NFS server has at PATH. May be repeated.
+    #[arg(
+        long = "nfs",
+        env = "GROUNDRUN_NFS",
+        value_delimiter = ',',
+        value_name = "SERVER:/PATH=DIR",
+        value_parser = crate::shared_files::mapping
+    )]
+    pub(crate) nfs: Vec<(String, PathBuf)>,
+
     /// Whose tokens the metadata server of a private network hands out: the task's own, which this server alone knows, or
     /// your own Google credentials (`gcloud auth application-default login`), with all that you may do [default: task].
     #[arg(long, env = "GROUNDRUN_ADC", value_enum)]

@@ -6,6 +6,7 @@
 mod cloudsql;
 mod networks;
 mod secrets;
+mod volumes;
 
 use std::{
     collections::BTreeMap,
@@ -24,7 +25,7 @@ use groundrun_core::{
     port::{CheckFault, ImageRequest, Images, Inbox, NeedFault, News, Provisions, Secrets},
     readiness::CHECK_AGAIN,
 };
-use groundrun_host::{instances::Target, network::Networks};
+use groundrun_host::{SharedFiles, instances::Target, network::Networks};
 
 /// Checks that wait: a job each, and a project has at most 1,000 in a region. What is dropped is asked again.
 const QUEUE_MAX: usize = 1024;
@@ -40,13 +41,16 @@ pub(crate) struct Provided {
     pub(crate) networks: Arc<Networks>,
     /// Where what secrets hold is asked for.
     pub(crate) secrets: Arc<dyn Secrets>,
+    /// Buckets and NFS directories.
+    pub(crate) files: SharedFiles,
 }
 
 impl Provisions for Provided {
     fn check(&self, needs: &Needs) -> Result<(), NeedFault> {
         secrets::check(&*self.secrets, needs)?;
         cloudsql::check(&needs.instances, &self.instances)?;
-        needs.connection.iter().try_for_each(|it| networks::check(&self.networks, it))
+        needs.connection.iter().try_for_each(|it| networks::check(&self.networks, it))?;
+        volumes::check(&self.files, needs)
     }
 }
 

@@ -74,6 +74,9 @@ fn sample(path: &str, kind: &Kind) -> Value {
         "mountPath" => json!("/x"),
         "medium" => json!("Disk"),
         "sizeLimit" => json!("64Mi"),
+        "driver" => json!("gcsfuse.run.googleapis.com"),
+        "volumeAttributes" => json!({"bucketName": "bkt"}),
+        "path" if path.contains(".nfs") => json!("/x"),
         _ => by_kind(kind),
     }
 }
@@ -108,6 +111,7 @@ fn samples_of_job() -> Vec<(String, Value)> {
             path if path.contains("network-interfaces") => r#"[{"network": "x"}]"#,
             path if path.contains("vpc-access-egress") => "all-traffic",
             path if path.contains("secrets") => "a:projects/1/secrets/s",
+            path if path.contains("bucketName") => "bkt",
             _ => "x",
         };
         (rule.path.to_owned(), json!(value))
@@ -122,9 +126,18 @@ fn samples_of_job() -> Vec<(String, Value)> {
 /// The least job with `value` at `path`, and beside it what such a field needs.
 fn document(path: &str, value: &Value) -> Value {
     let item = json!({"key": "1", "path": "p"});
-    let volume = match path.contains("volumes[].secret") {
-        true => json!({"name": "x", "secret": {"secretName": "s", "items": [item]}}),
-        false => json!({"name": "x", "emptyDir": {}}),
+    let volume = match path {
+        path if path.contains(".csi") => json!({
+            "name": "x",
+            "csi": {
+                "driver": "gcsfuse.run.googleapis.com", "volumeAttributes": {"bucketName": "bkt"},
+            },
+        }),
+        path if path.contains(".nfs") => json!({"name": "x", "nfs": {"server": "x", "path": "/x"}}),
+        path if path.contains("volumes[].secret") => {
+            json!({"name": "x", "secret": {"secretName": "s", "items": [item]}})
+        }
+        _ => json!({"name": "x", "emptyDir": {}}),
     };
     let needed = [
         ("env[]", ".name", json!("A")),

@@ -28,11 +28,8 @@ fn an_empty_dir_is_in_memory_or_on_disk() {
 #[test]
 fn other_volumes_are_refused_by_name_for_now() {
     let path = "spec.template.spec.template.spec.volumes[0]";
-    let kind =
-        "this kind of volume is not supported yet: use an emptyDir volume, or files of the image.";
+    let kind = "Filestore volumes are not supported: use an nfs volume with the address and the path of the instance's share.";
     for (source, field, text) in [
-        (json!({"csi": {"driver": "gcsfuse.run.googleapis.com"}}), "csi", kind),
-        (json!({"nfs": {"server": "h", "path": "/x"}}), "nfs", kind),
         (json!({"filestore": {"volume": "x"}}), "filestore", kind),
         (json!({"configMap": {"name": "x"}}), "configMap", "is not supported by Cloud Run."),
     ] {
@@ -61,11 +58,81 @@ fn every_source_has_its_form() {
         ".csi.driver: only gcsfuse.run.googleapis.com is supported",
     );
     volume(json!({"filestore": {}}), ".filestore.volume: must be set");
-    volume(json!({"nfs": {"path": "/x"}}), ".nfs.server: must be set");
+}
+
+fn bucket(attributes: Value) -> Value {
+    json!({
+        "name": "b",
+        "csi": {"driver": "gcsfuse.run.googleapis.com", "volumeAttributes": attributes},
+    })
+}
+
+#[test]
+fn a_bucket_has_a_name_and_options() {
+    for attributes in [
+        json!({"bucketName": "my-bucket"}),
+        json!({"bucketName": "a.b.c", "mountOptions": ""}),
+        json!({"bucketName": "abc", "mountOptions": "implicit-dirs,uid=1000,only-dir=a/b"}),
+    ] {
+        fine(VOLUMES, json!([bucket(attributes)]));
+    }
+    for bad in ["..", "../up", "a/b", "UP", "_"] {
+        volume(
+            bucket(json!({"bucketName": bad})),
+            &format!(
+                ".gcs.bucket: '{bad}' is no name of a bucket: 3 to 63 (with dots 222) lowercase letters, digits, '-', \
+                 '_' and '.', beginning and ending with a letter or a digit"
+            ),
+        );
+    }
     volume(
-        json!({"nfs": {"server": "h", "path": "x"}}),
-        ".nfs.path: must be a valid unix absolute path",
+        bucket(json!({"bucketName": "abc", "mountOptions": "ro,--uid=1"})),
+        ".gcs.mount_options[1]: '--uid=1' must be a flag of gcsfuse without its dashes",
     );
+    volume(
+        bucket(json!({"bucketName": "abc", "path": "x"})),
+        ".csi.volume_attributes[\"path\"]: only bucketName and mountOptions are supported",
+    );
+}
+
+#[test]
+fn an_nfs_directory_has_a_server_and_a_path() {
+    let nfs =
+        |server: &str, path: &str| json!({"name": "n", "nfs": {"server": server, "path": path}});
+    for (server, path) in [("10.0.0.1", "/"), ("nas.lan", "/a b"), ("fd00::1", "/x")] {
+        fine(VOLUMES, json!([nfs(server, path)]));
+    }
+    volume(nfs("", "/x"), ".nfs.server: must be set");
+    for bad in ["a b", "a/b", "a,b", "-o"] {
+        volume(nfs(bad, "/x"), ".nfs.server: must be a host name or an IP address");
+    }
+    for bad in ["", "x", "/a\nb"] {
+        volume(nfs("h", bad), ".nfs.path: must be a valid unix absolute path");
+    }
+}
+
+#[test]
+fn of_two_mounts_at_one_path_the_second_is_refused_unless_both_are_secrets() {
+    let job = |second: Value, paths: [&str; 2]| {
+        let volumes = json!([{"name": "a", "secret": {"secretName": "s"}}, second]);
+        let mounts = json!([
+            {"name": "a", "mountPath": paths[0]},
+            {"name": second["name"], "mountPath": paths[1]},
+        ]);
+        let document = with(least(), VOLUMES, volumes);
+        let found = faults(with(document, &format!("{CONTAINER}/volumeMounts"), mounts));
+        found.into_iter().filter(|fault| fault.contains("must be unique")).collect::<Vec<_>>()
+    };
+    let bucket = bucket(json!({"bucketName": "abc"}));
+    assert_eq!(
+        job(bucket.clone(), ["/v", "/x/../v/"]),
+        [format!(
+            "{PATH}.containers[0].volume_mounts[1].mount_path: must be unique: another volume is mounted at /x/../v/ too"
+        )]
+    );
+    assert_eq!(job(bucket, ["/v", "/v/w"]), [""; 0]);
+    let secret = json!({"name": "t", "secret": {"secretName": "t"}});
+    assert_eq!(job(secret, ["/v", "/v"]), [""; 0]);
 }
 
 #[test]
@@ -115,7 +182,7 @@ fn mounts_are_absolute_known_and_outside_the_system() {
 
 #[test]
 fn a_mount_of_a_volume_is_accepted_where_it_stands_outside_the_system() {
-    let mounts: Vec<_> = ["/v", "/devices", "/v/../proc2", "/v"]
+    let mounts: Vec<_> = ["/v", "/devices", "/v/../proc2"]
         .map(|path| json!({"name": "v", "mountPath": path, "readOnly": true, "subPath": ""}))
         .into();
     let document = with(least(), VOLUMES, json!([{"name": "v", "emptyDir": {}}]));

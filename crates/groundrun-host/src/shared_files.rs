@@ -1,0 +1,257 @@
+//! Where the files are that tasks share: buckets and NFS directories. Pure, but for the look whether they are there.
+
+use std::{
+    collections::BTreeMap,
+    path::{Path, PathBuf},
+};
+
+use groundrun_core::{
+    files::{DirectoryOptions, is_bucket},
+    port::{VolumeKind, VolumeSpec},
+};
+use groundrun_shim::protocol::{Directory, Volume};
+
+/// Name, in the data directory, of the buckets that nobody mapped to anything.
+const BUCKETS: &str = "buckets";
+
+/// What a person mapped buckets and NFS directories to.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct SharedFiles {
+    /// By the bucket's name.
+    pub buckets: BTreeMap<String, BucketHome>,
+    /// Directories by server and path.
+    pub nfs: BTreeMap<(String, String), PathBuf>,
+}
+
+/// What a bucket is mapped to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum BucketHome {
+    /// This directory, which a person made.
+    Directory(PathBuf),
+}
+
+/// Why files that tasks share cannot be had here; for a person.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum FilesFault {
+    /// It cannot be a bucket.
+    #[error("bucket {0:?} has no name of a bucket")]
+    NoBucket(String),
+    /// An option that the bucket's directory cannot honour.
+    #[error("bucket {bucket}: {why}")]
+    Option {
+        /// Of which bucket.
+        bucket: String,
+        /// Which, and why.
+        why: String,
+    },
+    /// Nobody said what stands for it.
+    #[error(
+        "NFS directory {server}:{path} cannot be mounted on this machine: add [nfs.\"{server}:{path}\"] with directory = \
+         \"/a/directory\" to the settings file, or give --nfs {server}:{path}=/a/directory"
+    )]
+    NotMapped {
+        /// Its server.
+        server: String,
+        /// Its path.
+        path: String,
+    },
+    /// What it is mapped to is not there.
+    #[error("{what} is mapped to {}: {why}", directory.display())]
+    NotThere {
+        /// What is mapped.
+        what: String,
+        /// To what.
+        directory: PathBuf,
+        /// Why it cannot be used.
+        why: String,
+    },
+}
+
+impl SharedFiles {
+    /// What the shim is told of a volume; `None` where it is of another kind.
+    ///
+    /// # Errors
+    /// When nothing stands for it, or its options cannot be honoured.
+    pub(crate) fn volume(
+        &self,
+        kind: &VolumeKind,
+        data_dir: &Path,
+    ) -> Option<Result<Volume, FilesFault>> {
+        match kind {
+            VolumeKind::Bucket { bucket, read_only, mount_options } => {
+                Some(self.bucket(bucket, *read_only, mount_options, data_dir))
+            }
+            VolumeKind::Nfs { server, path, read_only } => {
+                Some(self.nfs(server, path).map(|directory| {
+                    Volume::Directory(Directory {
+                        path: directory.to_owned(),
+                        below: None,
+                        read_only: *read_only,
+                        uid: None,
+                        gid: None,
+                        is_servers: false,
+                    })
+                }))
+            }
+            VolumeKind::EmptyDir { .. } | VolumeKind::Secret(_) | VolumeKind::CloudSql(_) => None,
+        }
+    }
+
+    fn bucket(
+        &self,
+        bucket: &str,
+        read_only: bool,
+        options: &[String],
+        data_dir: &Path,
+    ) -> Result<Volume, FilesFault> {
+        if !is_bucket(bucket) {
+            return Err(FilesFault::NoBucket(bucket.to_owned()));
+        }
+        let options = directory_options(bucket, options)?;
+        let (path, is_servers) = match self.buckets.get(bucket) {
+            Some(BucketHome::Directory(path)) => (path.clone(), false),
+            None => (own_bucket(data_dir, bucket), true),
+        };
+        Ok(Volume::Directory(Directory {
+            path,
+            below: options.only_dir,
+            read_only: read_only || options.read_only,
+            uid: options.uid,
+            gid: options.gid,
+            is_servers,
+        }))
+    }
+
+    fn nfs(&self, server: &str, path: &str) -> Result<&Path, FilesFault> {
+        let found = self.nfs.get(&(server.to_owned(), path.to_owned())).map(PathBuf::as_path);
+        found.ok_or_else(|| FilesFault::NotMapped {
+            server: server.to_owned(),
+            path: path.to_owned(),
+        })
+    }
+
+    /// The directory that the server makes for a volume, where it is one of its own buckets.
+    pub(crate) fn to_make(&self, volume: &VolumeSpec, data_dir: &Path) -> Option<PathBuf> {
+        let VolumeKind::Bucket { bucket, .. } = &volume.kind else { return None };
+        let is_own = is_bucket(bucket) && !self.buckets.contains_key(bucket);
+        is_own.then(|| own_bucket(data_dir, bucket))
+    }
+
+    /// Whether a bucket could be used with these options.
+    ///
+    /// # Errors
+    /// When it could not.
+    pub fn check_bucket(&self, bucket: &str, options: &[String]) -> Result<(), FilesFault> {
+        if !is_bucket(bucket) {
+            return Err(FilesFault::NoBucket(bucket.to_owned()));
+        }
+        directory_options(bucket, options)?;
+        match self.buckets.get(bucket) {
+            Some(BucketHome::Directory(path)) => is_there(format!("bucket {bucket}"), path),
+            None => Ok(()),
+        }
+    }
+
+    /// Whether a directory of an NFS server could be used.
+    ///
+    /// # Errors
+    /// When it could not.
+    pub fn check_nfs(&self, server: &str, path: &str) -> Result<(), FilesFault> {
+        is_there(format!("NFS directory {server}:{path}"), self.nfs(server, path)?)
+    }
+}
+
+fn directory_options(bucket: &str, options: &[String]) -> Result<DirectoryOptions, FilesFault> {
+    DirectoryOptions::of(options)
+        .map_err(|fault| FilesFault::Option { bucket: bucket.to_owned(), why: fault.to_string() })
+}
+
+fn own_bucket(data_dir: &Path, bucket: &str) -> PathBuf {
+    data_dir.join(BUCKETS).join(bucket)
+}
+
+fn is_there(what: String, directory: &Path) -> Result<(), FilesFault> {
+    let why = match std::fs::metadata(directory) {
+        Ok(found) if found.is_dir() => return Ok(()),
+        Ok(_) => "it is no directory".to_owned(),
+        Err(err) => err.to_string(),
+    };
+    Err(FilesFault::NotThere { what, directory: directory.to_owned(), why })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn bucket(name: &str, options: &[&str]) -> VolumeKind {
+        VolumeKind::Bucket {
+            bucket: name.into(),
+            read_only: false,
+            mount_options: options.iter().map(|option| (*option).to_owned()).collect(),
+        }
+    }
+
+    fn of(files: &SharedFiles, kind: &VolumeKind) -> Result<Directory, FilesFault> {
+        match files.volume(kind, Path::new("/data")).expect("it is of this kind")? {
+            Volume::Directory(directory) => Ok(directory),
+            other => panic!("{other:?}"),
+        }
+    }
+
+    #[test]
+    fn a_bucket_is_a_directory_below_the_data_or_what_it_is_mapped_to() {
+        let mut files = SharedFiles::default();
+        let expected = Directory {
+            path: "/data/buckets/abc".into(),
+            below: Some("x/y".into()),
+            read_only: true,
+            uid: Some(7),
+            gid: None,
+            is_servers: true,
+        };
+        let kind = bucket("abc", &["only-dir=x/y", "ro", "uid=7"]);
+        assert_eq!(of(&files, &kind), Ok(expected.clone()));
+        let spec = VolumeSpec { name: "v".into(), kind: kind.clone() };
+        assert_eq!(files.to_make(&spec, Path::new("/data")), Some("/data/buckets/abc".into()));
+        files.buckets.insert("abc".into(), BucketHome::Directory("/srv/abc".into()));
+        let mapped = Directory { path: "/srv/abc".into(), is_servers: false, ..expected };
+        assert_eq!(of(&files, &kind), Ok(mapped));
+        assert_eq!(files.to_make(&spec, Path::new("/data")), None, "a person made it");
+    }
+
+    #[test]
+    fn no_name_leads_out_of_the_buckets() {
+        let files = SharedFiles::default();
+        for name in ["..", "../x", "a/../../b", "/etc", "", "."] {
+            let kind = bucket(name, &[]);
+            assert_eq!(of(&files, &kind), Err(FilesFault::NoBucket(name.into())));
+            let spec = VolumeSpec { name: "v".into(), kind };
+            assert_eq!(files.to_make(&spec, Path::new("/data")), None);
+        }
+    }
+
+    #[test]
+    fn an_option_that_cannot_be_honoured_is_named_before_any_start() {
+        let options = ["temp-dir=/x".to_owned()];
+        let fault = SharedFiles::default().check_bucket("abc", &options).expect_err("refused");
+        assert!(
+            fault
+                .to_string()
+                .starts_with("bucket abc: mountOptions: \"temp-dir=/x\" has no meaning")
+        );
+        assert!(of(&SharedFiles::default(), &bucket("abc", &["temp-dir=/x"])).is_err());
+    }
+
+    #[test]
+    fn an_nfs_directory_is_what_it_is_mapped_to_and_else_its_fault_has_the_line_to_add() {
+        let kind = VolumeKind::Nfs { server: "nas".into(), path: "/x".into(), read_only: true };
+        let mut files = SharedFiles::default();
+        let fault = of(&files, &kind).expect_err("nothing stands for it").to_string();
+        assert!(fault.contains("[nfs.\"nas:/x\"]") && fault.contains("--nfs nas:/x="), "{fault}");
+        files.nfs.insert(("nas".into(), "/x".into()), "/not/there".into());
+        let directory = of(&files, &kind).expect("it is mapped");
+        assert!(directory.read_only && !directory.is_servers);
+        let fault = files.check_nfs("nas", "/x").expect_err("it is not there").to_string();
+        assert!(fault.starts_with("NFS directory nas:/x is mapped to /not/there: "), "{fault}");
+    }
+}
