@@ -7,13 +7,13 @@ use std::{
 use groundrun_core::{
     id::{AttemptId, ExecutionUid},
     log::{LogLine, LogPosition},
-    port::{Images, Inbox, Secrets},
+    port::{Images, Inbox},
     process::ImageConfig,
 };
 use groundrun_engine::{Engine, EngineConfig, Mailbox};
 use groundrun_host::{
-    HostBackend, HostConfig, HostLogs, Mountable, Mounts, MountsError, NoSecrets, OpenError,
-    PrivateNetwork, Share, capacity,
+    HostBackend, HostConfig, HostLogs, Mountable, Mounts, MountsError, OpenError, PrivateNetwork,
+    Share, capacity,
     cgroup::Unenforced,
     network::{Apart, Networks},
 };
@@ -96,7 +96,7 @@ impl Running {
             .map_err(|e| failed("start the image service", &e))?;
         let mounts = Arc::new(Mounted(Arc::clone(images.store())));
         let logs = HostLogs::new(&data_dir);
-        let (sealer, _secrets) = vault::open(ground, &data_dir, &store, projects.clone())?;
+        let (sealer, secrets) = vault::open(ground, &data_dir, &store, projects.clone())?;
         let bound = {
             let world = World { clock: Arc::new(world::now), random: Arc::new(world::random) };
             Server::bind(config, (*store).clone(), Arc::new(Written(logs.clone())), sealer, world)
@@ -147,7 +147,6 @@ impl Running {
         host.instances = ground.cloudsql.clone();
         host.files = ground.files.clone();
         host.demand = prepare::demand(ground);
-        let secrets: Arc<dyn Secrets> = Arc::new(NoSecrets);
         host.secrets = Arc::clone(&secrets);
         let backend = HostBackend::new(host, mounts, rights.spawner.clone(), Arc::clone(&inbox))
             .map_err(|e| cannot_prepare(&e))?;
