@@ -206,6 +206,52 @@ pub fn postgres(dir: &Path) -> PathBuf {
     layout(dir.join("postgres"), &root, config)
 }
 
+/// An OCI layout with the server and the client of MariaDB, and a shell, from Debian's packages. It runs as an ordinary
+/// user.
+pub fn mariadb(dir: &Path) -> PathBuf {
+    let wanted = [
+        "mariadb-server-core",
+        "mariadb-client-core",
+        "libc6",
+        "libgcc-s1",
+        "libstdc++6",
+        "libssl3",
+        "zlib1g",
+        "liblz4-1",
+        "libzstd1",
+        "liblzma5",
+        "libcrypt1",
+        "libpcre2-8-0",
+        "libaio1",
+        "liburing2",
+        "libnuma1",
+        // What the server says to systemd, and how the client edits a line.
+        "libsystemd0",
+        "libcap2",
+        "libgcrypt20",
+        "libgpg-error0",
+        "libedit2",
+        "libbsd0",
+        "libmd0",
+        "libncurses6",
+        "libtinfo6",
+    ];
+    let root = packages(dir, "mariadb", &wanted);
+    fs::create_dir_all(root.join("bin")).expect("a directory");
+    fs::copy(which("busybox"), root.join("bin/busybox")).expect("busybox is copied");
+    std::os::unix::fs::symlink("busybox", root.join("bin/sh")).expect("a link");
+    fs::create_dir_all(root.join("etc")).expect("a directory");
+    fs::write(
+        root.join("etc/passwd"),
+        "root:x:0:0:root:/:/bin/sh\nmysql:x:102:102::/tmp:/bin/sh\n",
+    )
+    .expect("written");
+    let config = json!({
+        "User": "102:102", "Cmd": ["mariadb"], "Env": ["PATH=/usr/sbin:/usr/bin:/bin"],
+    });
+    layout(dir.join("mariadb"), &root, config)
+}
+
 /// An OCI layout with nginx and a shell, from Debian's packages.
 pub fn nginx(dir: &Path) -> PathBuf {
     let wanted =

@@ -15,6 +15,8 @@ mod pass;
 mod program;
 mod serve;
 mod sockets;
+#[cfg(test)]
+mod tests;
 
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 

@@ -21,15 +21,21 @@ use tokio::{
     task::{JoinSet, LocalSet},
 };
 
-use super::{Word, notes::Notes, pass::pass, program::Program, sockets::Sockets};
+use super::{
+    Word,
+    notes::Notes,
+    pass::{Database, pass, turn_away},
+    program::Program,
+    sockets::Sockets,
+};
 use crate::{
     protocol::{Address, Instance, Target},
     sandbox::words,
     sys,
 };
 
-/// Connections at once to one instance. Cloud Run has the same bound (fact: its quotas).
-const CONNECTIONS_MAX: usize = 100;
+/// Connections of a task to one instance. Cloud Run has the same bound (fact: its page about Cloud SQL).
+pub(super) const CONNECTIONS_MAX: usize = 100;
 
 /// Threads that look names up: a resolver that is silent must not hold up more than those who ask it.
 const LOOKUPS_MAX: usize = 4;
@@ -45,6 +51,10 @@ pub(super) struct Teller {
 }
 
 impl Teller {
+    pub(super) fn new(socket: OwnedFd) -> Self {
+        Self { socket: Rc::new(socket), notes: Rc::default() }
+    }
+
     pub(super) fn fault(&self, instance: &str, why: &str) {
         let line = self.notes.borrow_mut().fault(instance, why);
         line.into_iter().for_each(|line| self.say(&Word::Note(line)));
@@ -77,7 +87,7 @@ pub(super) fn live(instances: &[Instance], sockets: Sockets, socket: OwnedFd) ->
     kept.extend(sockets.listeners.iter().flatten().map(AsFd::as_fd));
     let _ = sys::fds::close_all_but(&kept);
     let _ = sys::fds::silence_standard();
-    let teller = Teller { socket: Rc::new(socket), notes: Rc::default() };
+    let teller = Teller::new(socket);
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .max_blocking_threads(LOOKUPS_MAX)
@@ -163,7 +173,12 @@ fn programs(instances: &[Instance], mount: &Rc<OwnedFd>, teller: &Teller) -> Vec
     programs.into_iter().map(program).collect()
 }
 
-async fn listen(listener: UnixListener, name: Rc<str>, address: Rc<Address>, teller: Teller) {
+pub(super) async fn listen(
+    listener: UnixListener,
+    name: Rc<str>,
+    address: Rc<Address>,
+    teller: Teller,
+) {
     let slots = Arc::new(Semaphore::new(CONNECTIONS_MAX));
     loop {
         let client = match listener.accept().await {
@@ -181,8 +196,15 @@ async fn listen(listener: UnixListener, name: Rc<str>, address: Rc<Address>, tel
         let (name, address, teller) = (Rc::clone(&name), Rc::clone(&address), teller.clone());
         tokio::task::spawn_local(async move {
             let _slot = slot;
-            if let Err(err) = pass(client, &address, || teller.works(&name)).await {
-                teller.fault(&name, &format!("connect to {address}: {}", words(&err)));
+            match Database::connect(&address).await {
+                Ok(database) => {
+                    teller.works(&name);
+                    pass(client, database).await;
+                }
+                Err(err) => {
+                    teller.fault(&name, &format!("connect to {address}: {}", words(&err)));
+                    turn_away(client).await;
+                }
             }
         });
     }

@@ -119,7 +119,7 @@ fn notes(outcome: &Outcome) -> String {
 
 fn refused(lab: &Lab) {
     // Both containers ask in vain.
-    let ask: &[&str] = &["ask", "/cloudsql/p:r:pg/.s.PGSQL.5432", ""];
+    let ask: &[&str] = &["ask", "/cloudsql/p:r:pg/.s.PGSQL.5432", "is anybody there?"];
     let gone = lab.new_directory().join("gone");
     let target = server(Database::Postgres, Address::Unix(gone.clone()));
     let outcome = lab.run(&with(lab.several(&[("a", ask), ("b", ask)]), &[(POSTGRES, target)]));
