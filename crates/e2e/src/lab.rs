@@ -242,6 +242,7 @@ impl Lab {
             .args(["gcloud", "--url", &self.url(), "--project", PROJECT, "--region", REGION])
             .args(arguments)
             .env("CLOUDSDK_CONFIG", self.dir.path().join("gcloud"))
+            .env("XDG_DATA_HOME", self.dir.path().join("home"))
             .env("CLOUDSDK_CORE_DISABLE_PROMPTS", "1")
             .env("CLOUDSDK_CORE_DISABLE_USAGE_REPORTING", "true")
             .env("CLOUDSDK_COMPONENT_MANAGER_DISABLE_UPDATE_CHECK", "true")

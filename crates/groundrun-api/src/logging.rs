@@ -36,6 +36,24 @@ pub struct ListLogEntriesRequest {
     pub resource_names: Vec<String>,
 }
 
+/// `TailLogEntriesRequest`, and one field of ours.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct TailLogEntriesRequest {
+    /// As of [`ListLogEntriesRequest`]. Without a lower bound of `timestamp`: from now on.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub filter: Option<String>,
+    /// How long entries may be held back so that they come in order, 0s to 60s: see [`Self::check_window`].
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub buffer_window: Option<String>,
+    /// Whose logs.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub resource_names: Vec<String>,
+    /// Not at Google: `insertId` of the last entry seen of each attempt. What is not behind it is left out.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub after: Vec<String>,
+}
+
 /// `ListLogEntriesResponse`.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
@@ -208,6 +226,36 @@ impl ListLogEntriesRequest {
     }
 }
 
+impl TailLogEntriesRequest {
+    /// Checks the window.
+    ///
+    /// # Errors
+    /// 400 where it is none.
+    pub fn check_window(&self) -> Result<(), ApiError> {
+        let Some(text) = self.buffer_window.as_deref().filter(|text| !text.is_empty()) else {
+            return Ok(());
+        };
+        let seconds = text.strip_suffix('s').and_then(|number| number.parse::<f64>().ok());
+        match seconds {
+            Some(seconds) if (0.0..=60.0).contains(&seconds) => Ok(()),
+            _ => Err(ApiError::invalid(vec![FieldViolation::new(
+                "buffer_window",
+                format!("must be 0s to 60s, such as '2s', and is '{text}'"),
+            )])),
+        }
+    }
+}
+
+impl Message for TailLogEntriesRequest {
+    const NAME: &'static str = "TailLogEntriesRequest";
+    const AT: &'static str = "";
+
+    fn schema() -> &'static Schema {
+        static TABLE: OnceLock<Schema> = OnceLock::new();
+        TABLE.get_or_init(|| TAIL_REQUEST.parse().expect("a test parses the same text"))
+    }
+}
+
 impl Message for ListLogEntriesRequest {
     const NAME: &'static str = "ListLogEntriesRequest";
     const AT: &'static str = "";
@@ -229,6 +277,15 @@ ListLogEntriesRequest
   resourceNames [string]
 ";
 
+/// What a tail's may hold.
+const TAIL_REQUEST: &str = "\
+TailLogEntriesRequest
+  filter string
+  bufferWindow string
+  resourceNames [string]
+  after [string]
+";
+
 #[cfg(test)]
 mod tests {
     use serde_json::json;
@@ -246,6 +303,26 @@ mod tests {
         let request: ListLogEntriesRequest = decode(body.clone()).unwrap();
         assert_eq!(request.order(), Ok(Order::NewestFirst));
         assert_eq!(serde_json::to_value(request).unwrap(), body);
+    }
+
+    #[test]
+    fn a_request_for_a_tail_is_read_and_its_window_checked() {
+        let body = json!({
+            "filter": "severity>=DEFAULT", "bufferWindow": "2s",
+            "resourceNames": ["projects/demo"], "after": ["0123-0-0-7"],
+        });
+        let request: TailLogEntriesRequest = decode(body.clone()).unwrap();
+        assert_eq!(serde_json::to_value(&request).unwrap(), body);
+        let window = |text: &str| {
+            TailLogEntriesRequest { buffer_window: Some(text.to_owned()), ..request.clone() }
+                .check_window()
+        };
+        for good in ["", "0s", "0.5s", "60s"] {
+            assert_eq!(window(good), Ok(()), "{good}");
+        }
+        for bad in ["2", "61s", "-1s", "soon", "nans"] {
+            assert!(window(bad).is_err(), "{bad}");
+        }
     }
 
     #[test]

@@ -32,6 +32,6 @@ pub use config::{
     HostConfig, Mountable, Mounts, MountsError, Network, PrivateNetwork, WritableLayer,
     default_cgroup, default_id_base,
 };
-pub use logs::{HostLogs, LogsError};
+pub use logs::{Grown, HostLogs, Listening, LogsError};
 pub use secrets::NoSecrets;
 pub use shared_files::{BucketHome, FilesFault, SharedFiles};

@@ -1,10 +1,16 @@
-//! Reads what attempts wrote, while they run and after.
+//! Reads what attempts wrote, while they run and after, and says when there is more.
+
+mod growth;
 
 use std::{
     io,
     num::NonZeroUsize,
     path::{Path, PathBuf},
+    sync::Arc,
 };
+
+use growth::Growth;
+pub use growth::{Grown, Listening};
 
 use groundrun_core::{
     id::AttemptId,
@@ -22,6 +28,7 @@ const BATCH_BYTES_MAX: usize = 4 << 20;
 #[derive(Clone, Debug)]
 pub struct HostLogs {
     attempts: PathBuf,
+    growth: Arc<Growth>,
 }
 
 /// A log could not be read.
@@ -39,7 +46,16 @@ impl HostLogs {
     /// Of the server whose data is in `data_dir`.
     #[must_use]
     pub fn new(data_dir: &Path) -> Self {
-        Self { attempts: data_dir.join("attempts") }
+        Self { attempts: data_dir.join("attempts"), growth: Arc::default() }
+    }
+
+    /// Calls `grown` whenever the attempt's log has grown, or may have, until what is given is dropped. It is called on a
+    /// thread of its own, and should wake somebody and return. Read after this: what was there before is not told.
+    ///
+    /// # Errors
+    /// When the kernel has no more such watches for this user (`fs.inotify.*`), or the attempt has no directory.
+    pub fn listen(&self, id: AttemptId, grown: Grown) -> io::Result<Listening> {
+        self.growth.listen(&self.attempts.join(id.to_string()), grown)
     }
 
     /// At most `most` lines after `from`, in order, and where to read on. Fewer when the log ends, for now, or the lines

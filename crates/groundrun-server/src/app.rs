@@ -10,7 +10,7 @@ use groundrun_core::{admit::Suffix, context::Context, record::Scope};
 use groundrun_secrets::Sealer;
 use groundrun_store::{Store, Tx, View, WriteError};
 use jiff::Timestamp;
-use tokio::sync::{Semaphore, oneshot};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot, watch};
 
 use crate::{
     config::ServerConfig,
@@ -27,6 +27,9 @@ const HEAVY_MAX: usize = 2;
 
 /// Bodies over [`crate::call::SMALL_BODY`] that may be in memory at once: 4 × 40 MiB is the worst case.
 const LARGE_BODIES_MAX: usize = 4;
+
+/// Watches and tails at once: each holds a connection for as long as it lasts, and others must find one.
+pub(crate) const STREAMS_MAX: usize = 64;
 
 /// Project ids remembered so that their numbers are known, besides the configured ones.
 const PROJECTS_MAX: usize = 1000;
@@ -54,6 +57,9 @@ pub(crate) struct App {
     pub(crate) sealer: Arc<Sealer>,
     pub(crate) large_bodies: Arc<Semaphore>,
     pub(crate) keys: OnceLock<Arc<dyn PublicKeys>>,
+    /// True once the server stops: who streams ends.
+    pub(crate) stopping: watch::Sender<bool>,
+    streams: Arc<Semaphore>,
     console: String,
     world: World,
     reads: Semaphore,
@@ -97,6 +103,8 @@ impl App {
             console,
             large_bodies: Arc::new(Semaphore::new(LARGE_BODIES_MAX)),
             keys: OnceLock::new(),
+            stopping: watch::Sender::new(false),
+            streams: Arc::new(Semaphore::new(STREAMS_MAX)),
             world,
             reads: Semaphore::new(READS_MAX),
             heavy: Semaphore::new(HEAVY_MAX),
@@ -144,6 +152,16 @@ impl App {
         }
         let number = self.config.projects.number(&project).to_string();
         Ok(Context { project, number, console: self.console.clone() })
+    }
+
+    /// A place among those who are answered without an end, for as long as it is kept.
+    pub(crate) fn stream(&self) -> Outcome<OwnedSemaphorePermit> {
+        Arc::clone(&self.streams).try_acquire_owned().map_err(|_| {
+            let text = format!(
+                "{STREAMS_MAX} watches and tails are open, which is the most: end one, or ask again later."
+            );
+            Refusal(ApiError::new(Code::ResourceExhausted, text))
+        })
     }
 
     /// Runs `read` over one snapshot, on a thread that may block. A panic in it is an answer, not the end of the

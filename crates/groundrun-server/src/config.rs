@@ -31,6 +31,8 @@ pub struct ServerConfig {
     pub console: Option<String>,
     /// How long create and replace wait for the check of the job's images (fact: semantics 11).
     pub readiness_within: Duration,
+    /// Between two bookmarks of a watch, which come only where something happened that was not told.
+    pub bookmark_every: Duration,
     /// Annotations `run.googleapis.com/creator` and `lastModifier`: an e-mail address or a local account.
     pub account: String,
 }
@@ -65,6 +67,7 @@ impl ServerConfig {
             public_names: BTreeSet::new(),
             console: None,
             readiness_within: Duration::from_millis(300),
+            bookmark_every: Duration::from_secs(60),
             account: "local-user".to_owned(),
         }
     }

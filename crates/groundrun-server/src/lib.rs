@@ -30,6 +30,7 @@ mod router;
 mod secrets;
 mod serve;
 mod tasks;
+mod watch;
 
 #[cfg(test)]
 mod tests;
@@ -37,6 +38,6 @@ mod tests;
 pub use app::{Clock, Random, World};
 pub use config::{ConfigError, PROXY_NAME, ServerConfig, Token};
 pub use keys::PublicKeys;
-pub use logs::Logs;
+pub use logs::{Grown, Logs};
 pub use place::Projects;
 pub use serve::{BindError, BoundServer, Server};

@@ -3,13 +3,18 @@
 use std::num::NonZeroU32;
 
 use groundrun_api::Selector;
-use groundrun_store::{Continue, ListQuery, StoreError};
+use groundrun_core::{record::Revision, render};
+use groundrun_store::{Continue, ListQuery, StoreError, View};
 use serde::Serialize;
+use serde_json::Map;
 
 use crate::{
     call::Call,
     error::{Outcome, Refusal},
+    fields::Mask,
     query::Parameter::{self, Taken, Unsupported},
+    reply,
+    watch::event::{self, Type},
 };
 
 /// A page ends when its text is this long, however many items were asked for: 10,000 plain tasks are 12 MiB, and
@@ -31,6 +36,7 @@ pub(crate) const LIST: [Parameter; 7] = [
 ];
 
 /// What a list was asked for.
+#[derive(Default)]
 pub(crate) struct Wanted {
     /// Which items.
     pub(crate) selector: Selector,
@@ -38,6 +44,8 @@ pub(crate) struct Wanted {
     pub(crate) limit: usize,
     /// From here on.
     pub(crate) from: Option<String>,
+    /// The revision of the list's first page.
+    pub(crate) begun: Option<Revision>,
 }
 
 /// Is there room for more on the page?
@@ -63,7 +71,27 @@ impl Wanted {
                 Refusal::violation("limit", format!("limit: must not be negative, and is {limit}."))
             })?,
         };
-        Ok(Self { selector, limit, from: call.query.get("continue").map(str::to_owned) })
+        let (from, begun) = match call.query.get("continue") {
+            None => (None, None),
+            Some(token) => {
+                // Tokens of before have no revision.
+                let (token, begun) = match token.split_once('.') {
+                    None => (token, None),
+                    Some((token, digits)) => {
+                        let begun = digits.parse().map_err(|_| not_a_token())?;
+                        (token, Some(Revision(begun)))
+                    }
+                };
+                (Some(token.to_owned()), begun)
+            }
+        };
+        Ok(Self { selector, limit, from, begun })
+    }
+
+    /// The revision from which a watch goes on behind this list: all its pages have that of the first, so that nothing
+    /// is lost which changes between two pages.
+    pub(crate) fn revision(&self, view: &View<'_>) -> Outcome<Option<Revision>> {
+        if self.from.is_some() { Ok(self.begun) } else { Ok(Some(view.revision()?)) }
     }
 }
 
@@ -125,9 +153,17 @@ pub(crate) fn not_a_token() -> Refusal {
     Refusal::violation("continue", "continue: not a token of an earlier page of this list.")
 }
 
+/// What a page is written for.
+enum Form {
+    /// A list of a kind.
+    List(&'static str),
+    /// The beginning of a watch: events in the parts that the mask selects.
+    Events(Option<Mask>),
+}
+
 /// One page being written.
 pub(crate) struct Page {
-    kind: &'static str,
+    form: Form,
     items: Vec<u8>,
     count: usize,
     limit: usize,
@@ -136,7 +172,12 @@ pub(crate) struct Page {
 impl Page {
     /// An empty page of a list of `kind`, such as `JobsList`.
     pub(crate) fn new(kind: &'static str, limit: usize) -> Self {
-        Self { kind, items: Vec::new(), count: 0, limit }
+        Self { form: Form::List(kind), items: Vec::new(), count: 0, limit }
+    }
+
+    /// The objects that there are, each as the event of a watch.
+    pub(crate) fn of_events(mask: Option<Mask>) -> Self {
+        Self { form: Form::Events(mask), items: Vec::new(), count: 0, limit: usize::MAX }
     }
 
     /// Room for how many more?
@@ -146,22 +187,34 @@ impl Page {
 
     /// Writes one more item, for which there must be room.
     pub(crate) fn push<T: Serialize>(&mut self, item: &T) -> Outcome<Room> {
-        if self.count > 0 {
-            self.items.push(b',');
+        match &self.form {
+            Form::Events(mask) => event::write(&mut self.items, Type::Added, item, mask.as_ref())?,
+            Form::List(_) => {
+                if self.count > 0 {
+                    self.items.push(b',');
+                }
+                serde_json::to_writer(&mut self.items, item).map_err(reply::unwritable)?;
+            }
         }
-        serde_json::to_writer(&mut self.items, item).map_err(|fault| {
-            tracing::error!(%fault, "an item could not be written");
-            Refusal(groundrun_api::ApiError::internal("writing the answer"))
-        })?;
         self.count += 1;
         let full = self.count >= self.limit || self.items.len() >= PAGE_BYTES_MAX;
         Ok(if full { Room::Full } else { Room::Left })
     }
 
     /// The list's text. `metadata` is always there: gcloud fails without it (fact: gcloud-wire F.2).
-    pub(crate) fn finish(self, next: Option<&str>) -> Vec<u8> {
-        let head = serde_json::json!({"apiVersion": "run.googleapis.com/v1", "kind": self.kind,
-            "metadata": next.map_or_else(|| serde_json::json!({}), |token| serde_json::json!({"continue": token}))});
+    pub(crate) fn finish(self, next: Option<&str>, revision: Option<Revision>) -> Vec<u8> {
+        let Form::List(kind) = self.form else { return self.items };
+        let mut metadata = Map::new();
+        if let Some(token) = next {
+            let begun = revision.map(|revision| format!(".{}", revision.0)).unwrap_or_default();
+            metadata.insert("continue".to_owned(), format!("{token}{begun}").into());
+        }
+        if let Some(revision) = revision {
+            metadata
+                .insert("resourceVersion".to_owned(), render::resource_version(revision).into());
+        }
+        let head = serde_json::json!({
+            "apiVersion": "run.googleapis.com/v1", "kind": kind, "metadata": metadata});
         let mut text = head.to_string().into_bytes();
         if self.count > 0 {
             // The head is an object of three members: its brace is replaced by a fourth.
@@ -185,16 +238,17 @@ mod tests {
         let mut page = Page::new("JobsList", 2);
         assert_eq!(page.push(&json!({"a": 1})).expect("writable"), Room::Left);
         assert_eq!(page.push(&json!({"b": 2})).expect("writable"), Room::Full);
-        let list: Value = serde_json::from_slice(&page.finish(Some("t"))).expect("JSON");
+        let list: Value =
+            serde_json::from_slice(&page.finish(Some("t"), Some(Revision(7)))).expect("JSON");
         let wanted = json!({"apiVersion": "run.googleapis.com/v1", "kind": "JobsList",
-            "metadata": {"continue": "t"}, "items": [{"a": 1}, {"b": 2}]});
+            "metadata": {"continue": "t.7", "resourceVersion": "AAAAAAAAAAc"}, "items": [{"a": 1}, {"b": 2}]});
         assert_eq!(list, wanted);
     }
 
     #[test]
     fn an_empty_page_has_metadata_and_no_items() {
         let list: Value =
-            serde_json::from_slice(&Page::new("TasksList", 9).finish(None)).expect("JSON");
+            serde_json::from_slice(&Page::new("TasksList", 9).finish(None, None)).expect("JSON");
         let wanted =
             json!({"apiVersion": "run.googleapis.com/v1", "kind": "TasksList", "metadata": {}});
         assert_eq!(list, wanted);

@@ -90,6 +90,18 @@ impl Query {
         self.get(name).map(parse).transpose()
     }
 
+    /// A truth value; false where none is given.
+    pub(crate) fn flag(&self, name: &str) -> Result<bool, Refusal> {
+        match self.get(name) {
+            None | Some("false" | "0") => Ok(false),
+            Some("true" | "1") => Ok(true),
+            Some(other) => {
+                let text = format!("Invalid value at '{name}' (TYPE_BOOL), \"{other}\"");
+                Err(Refusal::violation(name, text))
+            }
+        }
+    }
+
     /// `dryRun`: `all` in this API, `All` in Kubernetes' dialect.
     pub(crate) fn dry_run(&self) -> Result<Run, Refusal> {
         match self.get("dryRun") {

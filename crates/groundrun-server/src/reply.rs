@@ -1,11 +1,14 @@
 //! Answers: JSON in the shape that was asked for.
 
+use std::convert::Infallible;
+
 use axum::{
     body::Body,
-    http::{HeaderValue, header},
+    http::{Extensions, HeaderMap, HeaderValue, StatusCode, Version, header},
     response::Response,
 };
 use bytes::Bytes;
+use futures_util::{Stream, StreamExt};
 use groundrun_api::{ApiError, v1};
 use serde::Serialize;
 use serde_json::Value;
@@ -51,15 +54,46 @@ fn print<T: Serialize>(message: &T, print: Print) -> serde_json::Result<Vec<u8>>
 /// 200 with JSON text.
 pub(crate) fn whole(text: Vec<u8>) -> Response {
     let mut response = Response::new(Body::from(Bytes::from(text)));
+    set_headers(&mut response);
+    response
+}
+
+/// Marks an answer that goes on: each part is sent as it is, at once.
+#[derive(Clone, Copy, Debug)]
+struct Endless;
+
+/// 200 with lines of JSON as they come.
+pub(crate) fn lines(lines: impl Stream<Item = Bytes> + Send + 'static) -> Response {
+    let body = Body::from_stream(lines.map(Ok::<_, Infallible>));
+    let mut response = Response::new(body);
+    response.extensions_mut().insert(Endless);
+    set_headers(&mut response);
+    response
+}
+
+/// Whether an answer may be compressed: what goes on would wait in the compressor.
+pub(crate) fn is_whole(_: StatusCode, _: Version, _: &HeaderMap, extensions: &Extensions) -> bool {
+    extensions.get::<Endless>().is_none()
+}
+
+fn set_headers(response: &mut Response) {
     let headers = response.headers_mut();
     let of = HeaderValue::from_static;
     headers.insert(header::CONTENT_TYPE, of("application/json; charset=UTF-8"));
     headers.insert(header::X_CONTENT_TYPE_OPTIONS, of("nosniff"));
     headers.insert(header::CACHE_CONTROL, of("private"));
+}
+
+/// 410 in Google's shape: what the client knows is too old to go on from.
+pub(crate) fn expired(message: &str) -> Response {
+    let error = serde_json::json!({"error": {
+        "code": 410, "message": message, "status": "FAILED_PRECONDITION"}});
+    let mut response = whole(error.to_string().into_bytes());
+    *response.status_mut() = StatusCode::GONE;
     response
 }
 
-fn unwritable(error: serde_json::Error) -> Refusal {
+pub(crate) fn unwritable(error: serde_json::Error) -> Refusal {
     tracing::error!(%error, "an answer could not be written");
     Refusal(ApiError::internal("writing the answer"))
 }

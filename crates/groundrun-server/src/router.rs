@@ -9,12 +9,13 @@ use axum::{
     response::Response,
     routing::{get, post},
 };
+use tower_http::compression::predicate::{Predicate, SizeAbove};
 
 use crate::{
     app::App,
     call::{At, Call},
     error::{Outcome, Refusal},
-    executions, health, iam, jobs, keys, logs, platform, secrets, tasks,
+    executions, health, iam, jobs, keys, logs, platform, reply, secrets, tasks,
 };
 
 /// Answered to anyone, without credentials and under any name: they tell nothing but that we are here.
@@ -63,6 +64,7 @@ pub(crate) fn routes(app: Arc<App>) -> Router {
         .route("/v1/projects/{project}/services/{service}", get(platform::service))
         .route("/v1/projects/{project}/services:batchEnable", post(platform::enable))
         .route("/v2/entries:list", post(logs::list))
+        .route("/v2/entries:tail", post(logs::tail))
 
         // the keys of tasks' tokens, as www.googleapis.com and accounts.google.com have theirs
         .route("/oauth2/v3/certs", get(keys::jwks))
@@ -76,7 +78,9 @@ pub(crate) fn routes(app: Arc<App>) -> Router {
         .method_not_allowed_fallback(unknown)
         .with_state(app)
         .layer(tower_http::decompression::RequestDecompressionLayer::new())
-        .layer(tower_http::compression::CompressionLayer::new().quality(tower_http::CompressionLevel::Fastest))
+        .layer(tower_http::compression::CompressionLayer::new()
+            .quality(tower_http::CompressionLevel::Fastest)
+            .compress_when(SizeAbove::default().and(reply::is_whole)))
 }
 
 async fn job_verb(
@@ -179,8 +183,8 @@ async fn unknown(method: Method, uri: Uri) -> Outcome<Response> {
     let path = uri.path();
     let not_here = [
         ("/v2/projects/", "The Cloud Run Admin API v2 is not served here yet: use v1."),
-        ("/v2/entries:", "Of the Logging API only entries:list is served here."),
-        ("/v2/", "Of the Logging API only entries:list is served here."),
+        ("/v2/entries:", "Of the Logging API only entries:list and entries:tail are served here."),
+        ("/v2/", "Of the Logging API only entries:list and entries:tail are served here."),
         ("/apis/serving.knative.dev/", "Cloud Run services are not served here: only jobs are."),
         ("/apis/domains.cloudrun.com/", "Domain mappings are not served here: only jobs are."),
         (

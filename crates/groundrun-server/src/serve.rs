@@ -19,6 +19,7 @@ use hyper_util::{
     rt::{TokioIo, TokioTimer},
     server::graceful::GracefulShutdown,
 };
+use rustix::net::sockopt;
 use tokio::{
     net::{TcpListener, TcpStream},
     sync::{OwnedSemaphorePermit, Semaphore},
@@ -47,6 +48,9 @@ pub(crate) const HEAD_MAX: usize = 64 << 10;
 
 /// How long connections may take to finish their request after the stop was asked for. Handlers take milliseconds.
 const STOP_WITHIN: Duration = Duration::from_secs(5);
+
+/// A client that takes nothing of its answer for so long is cut off.
+const TAKEN_WITHIN: Duration = Duration::from_secs(60);
 
 /// How long to wait after the kernel refused a connection for want of descriptors or memory.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
@@ -130,6 +134,7 @@ impl BoundServer {
             }
         }
         drop(self.listener);
+        self.front.end_streams();
         if tokio::time::timeout(STOP_WITHIN, graceful.shutdown()).await.is_err() {
             tracing::warn!(within_s = STOP_WITHIN.as_secs(), "requests were cut off at the stop");
         }
@@ -158,9 +163,8 @@ fn connect(
     front: Front,
     graceful: &GracefulShutdown,
 ) {
-    // Answers are one write each: waiting for more of them would only delay the last.
-    if let Err(error) = stream.set_nodelay(true) {
-        tracing::debug!(%error, "TCP_NODELAY could not be set");
+    if let Err(error) = configure(&stream) {
+        tracing::debug!(%error, "a connection could not be configured");
     }
     let service = service_fn(move |request: Request<Incoming>| {
         let front = front.clone();
@@ -180,6 +184,20 @@ fn connect(
     });
 }
 
+/// Answers are one write each: waiting for more of them would only delay the last. The kernel finds out who takes nothing
+/// any more, or is gone without a word: whoever follows is answered for hours, and may be silent for as long.
+fn configure(stream: &TcpStream) -> io::Result<()> {
+    stream.set_nodelay(true)?;
+    sockopt::set_tcp_user_timeout(stream, millis(TAKEN_WITHIN))?;
+    sockopt::set_tcp_keepidle(stream, TAKEN_WITHIN)?;
+    sockopt::set_socket_keepalive(stream, true)?;
+    Ok(())
+}
+
+fn millis(time: Duration) -> u32 {
+    u32::try_from(time.as_millis()).unwrap_or(u32::MAX)
+}
+
 /// From a request's head to the route that answers it.
 #[derive(Clone)]
 pub(crate) struct Front {
@@ -196,6 +214,11 @@ impl Front {
     pub(crate) fn publish(&self, keys: Arc<dyn PublicKeys>) {
         // Whoever was first has decided.
         let _ = self.app.keys.set(keys);
+    }
+
+    /// Ends the answers that have no end of their own.
+    pub(crate) fn end_streams(&self) {
+        self.app.stopping.send_replace(true);
     }
 
     /// Always an answer, and in Google's shape; also when a handler panics.

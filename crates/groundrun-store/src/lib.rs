@@ -6,6 +6,7 @@
 //! store.write_then(now, |tx| …, |result| …)                      the same, for those who may not block
 //! store.read(|view| …) -> Result<T, E: From<StoreError>>         one consistent snapshot, own connection
 //! store.watch() -> Watcher                                       wait(timeout), poll(), on_change(callback)
+//! store.recall(since, until, |changed| …)                        the changes between two revisions, while they are kept
 //! store.disk() -> Disk · store.figures() -> Figures
 //! ```
 //! The closure of a write gets a [`Tx`]: a [`View`] (all reads, seeing its own writes) that also writes. It refuses
@@ -47,4 +48,4 @@ pub use list::{Continue, ListQuery, NotAToken, Page};
 pub use store::{Figures, Store};
 pub use tx::{Applied, Reaped, Sealed, Tx};
 pub use view::{Fingerprint, Policy, View};
-pub use watch::{Changed, Seen, Subject, Watcher};
+pub use watch::{Attempts, Changed, Fate, Forgotten, Gone, Seen, Steps, Subject, Trace, Watcher};

@@ -22,7 +22,7 @@ use crate::{
     readers::Readers,
     tx::Tx,
     view::View,
-    watch::{Ring, Watcher},
+    watch::{Changed, Forgotten, Ring, Watcher},
     writer::{Fate, Work, Write, Writer},
 };
 
@@ -89,7 +89,7 @@ impl Store {
             why: error.to_string(),
         })?;
         let wal = dir.join("groundrun.db-wal");
-        let ring = Arc::new(Ring::default());
+        let ring = Arc::new(Ring::new(revision));
         let shared = Arc::new(Shared::new(revision, disk));
         let (queue, waiting) = sync_channel(QUEUE_MAX);
         let writer = Writer {
@@ -173,6 +173,21 @@ impl Store {
     #[must_use]
     pub fn watch(&self) -> Watcher {
         self.inner.ring.watcher()
+    }
+
+    /// Hands over the changes after `since`, oldest first, and gives the revision up to which these are all: `until`, or the
+    /// last that was told. `until` is the revision of a snapshot (waits, microseconds, until it was told); so of a snapshot
+    /// and these changes neither knows more than the other. `each` is called with the ring held: it should only look.
+    ///
+    /// # Errors
+    /// When the ring does not reach back so far, or has not come so far.
+    pub fn recall(
+        &self,
+        since: Revision,
+        until: Option<Revision>,
+        each: impl FnMut(&Changed),
+    ) -> Result<Revision, Forgotten> {
+        self.inner.ring.recall(since, until, each)
     }
 
     /// Is there room for anything new? Without a look at the disk: as of the last commit.

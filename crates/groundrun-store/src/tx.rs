@@ -6,7 +6,7 @@ mod jobs;
 mod rest;
 mod secrets;
 
-use std::{collections::BTreeSet, ops::Deref};
+use std::{collections::BTreeMap, ops::Deref};
 
 use groundrun_core::record::Revision;
 use jiff::Timestamp;
@@ -15,7 +15,12 @@ use rusqlite::{Connection, Params};
 pub use executions::Reaped;
 pub use secrets::Sealed;
 
-use crate::{disk::Disk, error::StoreError, view::View, watch::Subject};
+use crate::{
+    disk::Disk,
+    error::StoreError,
+    view::View,
+    watch::{Subject, Trace},
+};
 
 /// What the closure of a write is given. All reads of [`View`] are there too, and see what this write did so far.
 ///
@@ -27,7 +32,7 @@ pub struct Tx<'c> {
     now: Timestamp,
     revision: Revision,
     disk: Disk,
-    wrote: BTreeSet<Subject>,
+    wrote: BTreeMap<Subject, Trace>,
     /// Something was written, perhaps of no subject.
     dirty: Dirty,
     failure: Option<StoreError>,
@@ -70,7 +75,7 @@ impl<'c> Tx<'c> {
             now,
             revision,
             disk,
-            wrote: BTreeSet::new(),
+            wrote: BTreeMap::new(),
             dirty: Dirty::No,
             failure: None,
         }
@@ -94,7 +99,7 @@ impl<'c> Tx<'c> {
     }
 
     /// What was changed; `None` if nothing was written at all.
-    pub(crate) fn into_changed(self) -> Option<BTreeSet<Subject>> {
+    pub(crate) fn into_changed(self) -> Option<BTreeMap<Subject, Trace>> {
         (self.dirty == Dirty::Yes).then_some(self.wrote)
     }
 
@@ -120,7 +125,8 @@ impl<'c> Tx<'c> {
         }
     }
 
-    fn changed(&mut self, subject: Subject) {
-        self.wrote.insert(subject);
+    /// Notes a change, and gives what it leaves for followers.
+    fn changed(&mut self, subject: Subject) -> &mut Trace {
+        self.wrote.entry(subject).or_default()
     }
 }

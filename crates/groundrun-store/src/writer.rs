@@ -4,7 +4,7 @@
 //! also those that refused: what they refused over is not there.
 
 use std::{
-    collections::BTreeSet,
+    collections::BTreeMap,
     fs,
     panic::{AssertUnwindSafe, catch_unwind},
     path::PathBuf,
@@ -25,7 +25,7 @@ use crate::{
     error::{StoreError, WriteError},
     store::Shared,
     tx::Tx,
-    watch::{Changed, Ring, Subject},
+    watch::{Changed, Ring, Subject, Trace},
 };
 
 /// Writes that share one commit, at most. The first of them waits for the last: at 20 µs each that is 5 ms.
@@ -178,7 +178,7 @@ impl Writer {
         if let Ok(Committed::Durable) = fate {
             self.shared.count_commit(group.len() as u64, self.revision);
             // First: who has a result finds its change in the watch.
-            self.ring.tell(changes);
+            self.ring.tell(self.revision, changes);
         }
         for work in group {
             work.finish(match &fate {
@@ -206,7 +206,11 @@ impl Writer {
             let work = group.last_mut().expect("it was just pushed");
             if let Some((raised, subjects)) = one(&self.conn, work.as_mut(), revision, disk)? {
                 revision = raised;
-                changes.extend(subjects.into_iter().map(|subject| Changed { revision, subject }));
+                changes.extend(subjects.into_iter().map(|(subject, trace)| Changed {
+                    revision,
+                    subject,
+                    trace,
+                }));
             }
             next = if group.len() < GROUP_MAX { self.queue.try_recv().ok() } else { None };
         }
@@ -266,13 +270,16 @@ enum Committed {
     Nothing,
 }
 
+/// The revision of a write, and what it changed.
+type Wrote = (Revision, BTreeMap<Subject, Trace>);
+
 /// Runs one write in a savepoint. `None`: nothing is to be kept. An error ends the transaction.
 fn one(
     conn: &Connection,
     work: &mut dyn Work,
     last: Revision,
     disk: Disk,
-) -> Result<Option<(Revision, BTreeSet<Subject>)>, StoreError> {
+) -> Result<Option<Wrote>, StoreError> {
     execute(conn, "SAVEPOINT one")?;
     let now = work.now();
     let revision = Revision(now.as_microsecond().max(last.0 + 1));

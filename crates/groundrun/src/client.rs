@@ -1,15 +1,18 @@
 //! A client of the v1 API: what the client verbs and `run` speak to a server with.
 
+mod following;
 mod secrets;
 
 use std::{error::Error as _, time::Duration};
 
 use groundrun_api::v1;
-use reqwest::{Method, StatusCode, header};
+use reqwest::{Method, RequestBuilder, StatusCode, header};
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 
 use crate::cli::{ServerArgs, exit::Stop};
+
+pub(crate) use following::{Seen, Tail, Watch};
 
 /// A server that does not answer for so long is reported, not waited for. Reads of 100 rows take milliseconds.
 const ANSWER_WITHIN: Duration = Duration::from_secs(60);
@@ -133,13 +136,8 @@ impl Client {
         })
     }
 
-    async fn call<T: DeserializeOwned>(
-        &self,
-        method: Method,
-        url: String,
-        body: Option<Value>,
-    ) -> Result<T, ClientError> {
-        let mut request = self.http.request(method, &url);
+    fn request(&self, method: Method, url: &str, body: Option<Value>) -> RequestBuilder {
+        let mut request = self.http.request(method, url);
         if let Some(host) = self.regional_host() {
             request = request.header(header::HOST, host);
         }
@@ -150,8 +148,17 @@ impl Client {
             request =
                 request.header(header::CONTENT_TYPE, "application/json").body(body.to_string());
         }
+        request
+    }
+
+    async fn call<T: DeserializeOwned>(
+        &self,
+        method: Method,
+        url: String,
+        body: Option<Value>,
+    ) -> Result<T, ClientError> {
         let unreachable = |cause| ClientError::Unreachable { url: self.base.clone(), cause };
-        let answer = request.send().await.map_err(unreachable)?;
+        let answer = self.request(method, &url, body).send().await.map_err(unreachable)?;
         let status = answer.status();
         let text = answer.text().await.map_err(unreachable)?;
         if !status.is_success() {

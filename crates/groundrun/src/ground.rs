@@ -1,7 +1,8 @@
 //! The parts of one server, wired: store, images, backend, engine and front. `serve` and `run` differ in the front only.
 
 use std::{
-    collections::BTreeMap, io, net::SocketAddr, num::NonZeroU32, num::NonZeroUsize, sync::Arc,
+    any::Any, collections::BTreeMap, io, net::SocketAddr, num::NonZeroU32, num::NonZeroUsize,
+    sync::Arc,
 };
 
 use groundrun_core::{
@@ -21,7 +22,7 @@ use groundrun_image::{
     BuiltIn, BuiltInFile, Credentials, ImageService, ImageStore, Progress, Settings,
 };
 use groundrun_server::{
-    BindError, ConfigError, Logs, Projects, Server, ServerConfig, Token, World,
+    BindError, ConfigError, Grown, Logs, Projects, Server, ServerConfig, Token, World,
 };
 use groundrun_store::Store;
 use tokio::{sync::oneshot, task::JoinHandle};
@@ -321,5 +322,9 @@ impl Logs for Written {
         most: NonZeroUsize,
     ) -> io::Result<(Vec<LogLine>, LogPosition)> {
         self.0.read(attempt, from, most).map_err(io::Error::other)
+    }
+
+    fn listen(&self, attempt: AttemptId, grown: Grown) -> io::Result<Box<dyn Any + Send>> {
+        Ok(Box::new(self.0.listen(attempt, grown)?))
     }
 }

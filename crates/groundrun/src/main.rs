@@ -35,8 +35,9 @@ mod vault;
 mod world;
 
 fn main() -> ExitCode {
-    let cli = Cli::parse();
-    match dispatch(cli) {
+    let done =
+        if cli::streaming::is_meant() { cli::streaming::main() } else { dispatch(Cli::parse()) };
+    match done {
         Ok(exit) => exit.into(),
         Err(stop) => {
             for line in &stop.lines {

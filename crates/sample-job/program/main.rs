@@ -26,6 +26,7 @@ fn run(world: &World) -> u8 {
         Some(b"eat") => verbs::eat(number(2)),
         Some(b"write-file") => verbs::write_file(world.argument(2).unwrap_or_default(), number(3)),
         Some(b"spew") => verbs::spew(number(2), number(3)),
+        Some(b"drip") => verbs::drip(number(2), number(3)),
         Some(b"leave") => {
             verbs::leave(world.argument_z(2).unwrap_or(b"\0"), world.argument(3).unwrap_or_default())
         }

@@ -209,6 +209,15 @@ pub fn spew(lines: u64, bytes: u64) -> u8 {
     0
 }
 
+/// So many numbered lines, with so many milliseconds behind each.
+pub fn drip(lines: u64, millis: u64) -> u8 {
+    for line in 0..lines {
+        Out::stdout().number(line).text(b"\n");
+        kernel::sleep(millis / 1000, millis % 1000 * 1_000_000);
+    }
+    0
+}
+
 pub fn stderr(text: &[u8]) -> u8 {
     Out::stderr().text(text).text(b"\n");
     0

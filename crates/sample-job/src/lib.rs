@@ -11,7 +11,7 @@
 //! | `wait-term N` | says `waiting`, waits for SIGTERM, exits with N |
 //! | `eat MIB` · `write-file PATH MIB` | fills memory, or a file |
 //! | `leave PATH TEXT` | writes the text into a file that is there, such as the termination message |
-//! | `spew LINES BYTES` · `stderr TEXT` | writes lines |
+//! | `spew LINES BYTES` · `drip LINES MILLIS` · `stderr TEXT` | writes lines; drips them with a pause behind each |
 //! | `args …` · `env` · `status` · `cat PATH` · `ls PATH` | prints its arguments, environment, `/proc/self/status`, a file, a directory |
 //! | `stat PATH…` | prints of each its mode in octal, its owner and its group |
 //! | `try-mknod` · `try-mount` · `try-unshare` · `try-clone3` | asks the kernel for what must be refused, prints `errno N` or `permitted` |

@@ -53,7 +53,7 @@ pub fn replacement(
     // A step of an execution changes the version, too, and nothing that a client could overwrite: `gcloud run jobs update`
     // does not fail because a run ended meanwhile.
     let known = parse_resource_version(&given)
-        .is_some_and(|version| (old.written..=old.revision).contains(&version));
+        .is_some_and(|place| (old.written..=old.revision).contains(&place.revision()));
     if !given.is_empty() && !known {
         let current = resource_version(old.revision);
         return Err(ApiError::conflict(&old.name, Versions { given: &given, current: &current }));

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use base64::{Engine, engine::general_purpose::STANDARD_NO_PAD};
 use groundrun_api::v1::ObjectMeta;
 use jiff::Timestamp;
+use uuid::Uuid;
 
 use crate::{
     context::Context,
@@ -36,11 +37,80 @@ pub fn resource_version(revision: Revision) -> String {
     STANDARD_NO_PAD.encode(revision.0.to_be_bytes())
 }
 
-/// The revision of a `metadata.resourceVersion`. None where it is none of ours.
+/// A place in the stream of all changes, from which a watch goes on: what a `metadata.resourceVersion` says.
+///
+/// Many things may change at one revision, and be told together with what changed before: then the version of each event but
+/// the last says how far the telling was.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ChangePlace {
+    /// All changes up to this revision were told.
+    After(Revision),
+    /// Of what changed after `since`, as it was at `until`, all was told up to this.
+    Within {
+        /// Where that begins.
+        since: Revision,
+        /// The revision of the snapshot that was told.
+        until: Revision,
+        /// The last that was told: by the revision of its change, then by itself.
+        last: (Revision, Told),
+    },
+}
+
+/// What was told: a job or an execution, and of a task its index.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Told {
+    /// Of the job or execution.
+    pub uid: Uuid,
+    /// 0 unless it is a task.
+    pub task: u32,
+}
+
+impl ChangePlace {
+    /// The revision of the object that has this version.
+    #[must_use]
+    pub fn revision(&self) -> Revision {
+        match self {
+            Self::After(revision) | Self::Within { last: (revision, _), .. } => *revision,
+        }
+    }
+
+    /// The `metadata.resourceVersion`. Its first 8 bytes are the revision.
+    #[must_use]
+    pub fn resource_version(&self) -> String {
+        let Self::Within { since, until, last: (revision, told) } = self else {
+            return resource_version(self.revision());
+        };
+        let mut bytes = Vec::with_capacity(WITHIN_BYTES);
+        for revision in [revision, since, until] {
+            bytes.extend(revision.0.to_be_bytes());
+        }
+        bytes.extend(told.uid.as_bytes());
+        bytes.extend(told.task.to_be_bytes());
+        STANDARD_NO_PAD.encode(bytes)
+    }
+}
+
+const WITHIN_BYTES: usize = 3 * 8 + 16 + 4;
+
+/// The place of a `metadata.resourceVersion`. None where it is none of ours.
 #[must_use]
-pub fn parse_resource_version(text: &str) -> Option<Revision> {
+pub fn parse_resource_version(text: &str) -> Option<ChangePlace> {
     let bytes = STANDARD_NO_PAD.decode(text.trim_end_matches('=')).ok()?;
-    bytes.try_into().ok().map(|bytes| Revision(i64::from_be_bytes(bytes)))
+    let (revision, rest) = split_revision(&bytes)?;
+    if rest.is_empty() {
+        return Some(ChangePlace::After(revision));
+    }
+    let (since, rest) = split_revision(rest)?;
+    let (until, rest) = split_revision(rest)?;
+    let (uid, task) = rest.split_first_chunk::<16>()?;
+    let told =
+        Told { uid: Uuid::from_bytes(*uid), task: u32::from_be_bytes(task.try_into().ok()?) };
+    Some(ChangePlace::Within { since, until, last: (revision, told) })
+}
+
+fn split_revision(bytes: &[u8]) -> Option<(Revision, &[u8])> {
+    let (revision, rest) = bytes.split_first_chunk::<8>()?;
+    Some((Revision(i64::from_be_bytes(*revision)), rest))
 }
 
 /// What every object's metadata has.
@@ -120,9 +190,23 @@ mod tests {
     fn a_resource_version_is_eleven_characters_that_hold_the_revision() {
         let text = resource_version(Revision(0x0006_5432_1fff_0001));
         assert_eq!(text, "AAZUMh//AAE");
-        assert_eq!(parse_resource_version(&text), Some(Revision(0x0006_5432_1fff_0001)));
+        let place = ChangePlace::After(Revision(0x0006_5432_1fff_0001));
+        assert_eq!(parse_resource_version(&text), Some(place));
+        assert_eq!(parse_resource_version(&format!("{text}=")), Some(place));
         for foreign in ["", "7", "AAZUMh//AAEA", "not base64!"] {
             assert_eq!(parse_resource_version(foreign), None, "{foreign:?}");
         }
+    }
+
+    #[test]
+    fn a_place_among_changes_is_a_version_too() {
+        let told = Told { uid: Uuid::from_u128(7), task: 9 };
+        let last = (Revision(3), told);
+        let place = ChangePlace::Within { since: Revision(1), until: Revision(5), last };
+        let text = place.resource_version();
+        assert_eq!(parse_resource_version(&text), Some(place));
+        assert_eq!(place.revision(), Revision(3));
+        assert_eq!(text[..10], resource_version(Revision(3))[..10]);
+        assert_eq!(parse_resource_version(&text[..text.len() - 4]), None);
     }
 }

@@ -10,7 +10,7 @@ use std::collections::BTreeMap;
 pub(crate) use cancel::cancel;
 pub(crate) use delete::delete;
 pub(crate) use get::get;
-pub(crate) use list::list;
+pub(crate) use list::{fill, list, serving_state, take_own};
 
 use groundrun_api::ApiError;
 use groundrun_core::{record::Execution, render};
@@ -22,7 +22,7 @@ use crate::app::Place;
 type Path = (String, String);
 
 /// The execution of this name, or 404.
-fn find(
+pub(crate) fn find(
     view: &View<'_>,
     name: &str,
     place: &Place,

@@ -13,7 +13,7 @@ mod run;
 pub(crate) use create::create;
 pub(crate) use delete::delete;
 pub(crate) use get::get;
-pub(crate) use list::list;
+pub(crate) use list::{fill, list};
 pub(crate) use replace::replace;
 pub(crate) use run::run;
 
@@ -36,7 +36,7 @@ fn find(view: &View<'_>, name: &str, place: &Place) -> Result<Result<Job, ApiErr
 }
 
 /// The job as it is answered.
-fn shown(view: &View<'_>, job: &Job, place: &Place) -> Result<v1::Job, StoreError> {
+pub(crate) fn shown(view: &View<'_>, job: &Job, place: &Place) -> Result<v1::Job, StoreError> {
     let latest = job.latest_execution.as_ref().map(|latest| view.execution_by_uid(latest.uid));
     let latest = latest.transpose()?.flatten();
     Ok(render::job(job, latest.as_ref(), &place.context))

@@ -59,7 +59,7 @@ impl Wanted {
         let order = request.order()?;
         let token = request.page_token.as_deref().filter(|token| !token.is_empty());
         Ok(Self {
-            projects: projects(app, request)?,
+            projects: projects(app, &request.resource_names, &request.project_ids)?,
             filter,
             order,
             size: size(request.page_size)?,
@@ -139,9 +139,13 @@ fn size(asked: Option<i32>) -> Outcome<usize> {
 }
 
 /// `projects/demo`, also with a view of its logs behind.
-fn projects(app: &App, request: &ListLogEntriesRequest) -> Outcome<BTreeSet<String>> {
+pub(super) fn projects(
+    app: &App,
+    resource_names: &[String],
+    project_ids: &[String],
+) -> Outcome<BTreeSet<String>> {
     let mut projects = BTreeSet::new();
-    let named = request.resource_names.iter().map(|name| {
+    let named = resource_names.iter().map(|name| {
         let id = name.strip_prefix("projects/").map(|rest| rest.split('/').next().unwrap_or(rest));
         id.ok_or_else(|| {
             let text =
@@ -149,7 +153,7 @@ fn projects(app: &App, request: &ListLogEntriesRequest) -> Outcome<BTreeSet<Stri
             Refusal::violation("resource_names", text)
         })
     });
-    for id in named.chain(request.project_ids.iter().map(|id| Ok(id.as_str()))) {
+    for id in named.chain(project_ids.iter().map(|id| Ok(id.as_str()))) {
         projects.insert(app.context(id?)?.project);
     }
     if projects.is_empty() {

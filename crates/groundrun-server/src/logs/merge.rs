@@ -67,7 +67,7 @@ pub(crate) trait Tree {
 }
 
 /// Positioned lines of one log, in the merge's order.
-pub(crate) type Log<L, E> = Box<dyn Iterator<Item = Result<(Position, L), E>>>;
+pub(crate) type Log<L, E> = Box<dyn Iterator<Item = Result<(Position, L), E>> + Send>;
 
 /// What is in a branch.
 pub(crate) struct Opened<T: Tree + ?Sized> {

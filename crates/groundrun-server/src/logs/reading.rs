@@ -31,7 +31,7 @@ impl Span {
 }
 
 /// Lines of one attempt.
-pub(super) type Lines = Box<dyn Iterator<Item = io::Result<LogLine>>>;
+pub(super) type Lines = Box<dyn Iterator<Item = io::Result<LogLine>> + Send>;
 
 /// The lines of the span, in the order asked for.
 pub(super) fn lines(
@@ -130,6 +130,8 @@ fn flat(
 
 #[cfg(test)]
 mod tests {
+    use std::any::Any;
+
     use groundrun_core::id::ExecutionUid;
     use jiff::SignedDuration;
     use uuid::Uuid;
@@ -165,6 +167,10 @@ mod tests {
                 .collect();
             let line = from.line + lines.len() as u64;
             Ok((lines, LogPosition { offset: line, line }))
+        }
+
+        fn listen(&self, _: AttemptId, _: crate::logs::Grown) -> io::Result<Box<dyn Any + Send>> {
+            Ok(Box::new(()))
         }
     }
 

@@ -1,6 +1,6 @@
 //! Which executions may have lines that a filter selects: by name, job, region and time, before any log is opened.
 
-use std::num::NonZeroU32;
+use std::{collections::BTreeSet, num::NonZeroU32};
 
 use groundrun_api::{
     Selector,
@@ -33,7 +33,7 @@ pub(super) struct Source {
 }
 
 impl Source {
-    fn of(execution: Execution) -> Self {
+    pub(super) fn of(execution: Execution) -> Self {
         let over = execution.state.completed.map(|completed| completed.at);
         Self {
             uid: execution.uid,
@@ -43,6 +43,21 @@ impl Source {
             region: execution.scope.region,
             span: (execution.created, end(over)),
         }
+    }
+
+    /// May it still write?
+    pub(super) fn is_open(&self) -> bool {
+        self.span.1 == Timestamp::MAX
+    }
+
+    /// Is it one of those that a filter leaves?
+    pub(super) fn is_of(&self, projects: &BTreeSet<String>, narrow: &Narrow) -> bool {
+        let is =
+            |wanted: &Option<String>, has: &str| wanted.as_deref().is_none_or(|one| one == has);
+        projects.contains(&self.project)
+            && is(&narrow.execution, &self.name)
+            && is(&narrow.job, &self.job)
+            && is(&narrow.location, &self.region)
     }
 
     fn meets(&self, span: Span) -> bool {

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use groundrun_api::{ApiError, logging::Order, v1};
 use groundrun_core::{
     id::AttemptId,
-    log::Stream,
+    log::{LogLine, Stream},
     record::{Attempt, Execution},
     render,
 };
@@ -84,17 +84,11 @@ impl Records {
         };
         let lines = reading::lines(&self.logs, id, self.span, self.order).map_err(failed)?;
         let of = Arc::clone(of);
-        let names: Vec<Arc<str>> =
-            task(spec).map(render::container_names).into_iter().flatten().map(Arc::from).collect();
-        let nobody: Arc<str> = Arc::from("");
+        let names = Names::of(spec);
         Ok(Box::new(lines.map(move |line| {
             let line = line.map_err(failed)?;
             let position = Position::of(id, line.at, line.sequence);
-            // The monitor's notes are of the attempt: of its container, where there is one.
-            let of_one = line.stream != Stream::Note || names.len() == 1;
-            let name = names.get(line.container).filter(|_| of_one).unwrap_or(&nobody);
-            let line = Line::Task(line, Arc::clone(name));
-            Ok((position, (Arc::clone(&of), line)))
+            Ok((position, (Arc::clone(&of), names.line(line))))
         })))
     }
 
@@ -108,15 +102,11 @@ impl Records {
         let attempts =
             self.store.read(|view| Outcome::Ok(view.attempts_of_task(id.execution, id.task)?))?;
         let attempt = attempts.iter().find(|attempt| attempt.id == id);
-        let said = attempt.zip(task(spec)).map(|(attempt, task)| render::system_log(attempt, task));
-        let said = said.unwrap_or_default();
-        let first = u64::MAX - said.len() as u64;
-        let mut lines: Vec<_> = (first..)
-            .zip(said)
-            .filter(|(_, line)| self.span.since <= line.at && line.at <= self.span.until)
-            .map(|(sequence, line)| {
-                Ok((Position::of(id, line.at, sequence), (Arc::clone(of), Line::System(line))))
-            })
+        let said = attempt.map(|attempt| said(attempt, spec)).unwrap_or_default();
+        let mut lines: Vec<_> = said
+            .into_iter()
+            .filter(|(at, _)| self.span.since <= at.at && at.at <= self.span.until)
+            .map(|(position, line)| Ok((position, (Arc::clone(of), line))))
             .collect();
         if self.order == Order::NewestFirst {
             lines.reverse();
@@ -138,6 +128,34 @@ impl Tree for Records {
                 Ok(Opened { branches: Vec::new(), logs })
             }
         }
+    }
+}
+
+/// What the service says of an attempt that ended: behind all that it wrote.
+pub(super) fn said(attempt: &Attempt, spec: &v1::ExecutionSpec) -> Vec<(Position, Line)> {
+    let said = task(spec).map(|task| render::system_log(attempt, task)).unwrap_or_default();
+    let first = u64::MAX - said.len() as u64;
+    let place = |(sequence, line): (u64, render::LogLine)| {
+        (Position::of(attempt.id, line.at, sequence), Line::System(line))
+    };
+    (first..).zip(said).map(place).collect()
+}
+
+/// The names of a task's containers, by their places.
+#[derive(Clone, Debug)]
+pub(super) struct Names(Vec<Arc<str>>);
+
+impl Names {
+    pub(super) fn of(spec: &v1::ExecutionSpec) -> Self {
+        Self(task(spec).map(render::container_names).into_iter().flatten().map(Arc::from).collect())
+    }
+
+    /// A line with the name of the container that wrote it.
+    pub(super) fn line(&self, line: LogLine) -> Line {
+        // The monitor's notes are of the attempt: of its container, where there is one.
+        let of_one = line.stream != Stream::Note || self.0.len() == 1;
+        let name = self.0.get(line.container).filter(|_| of_one).cloned();
+        Line::Task(line, name.unwrap_or_else(|| Arc::from("")))
     }
 }
 

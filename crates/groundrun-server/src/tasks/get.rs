@@ -37,7 +37,7 @@ pub(crate) async fn get(
 }
 
 /// `j1-abcde-task7` is `j1-abcde` and 7, in that one spelling.
-fn split(name: &str) -> Option<(&str, u32)> {
+pub(crate) fn split(name: &str) -> Option<(&str, u32)> {
     let (execution, digits) = name.rsplit_once("-task")?;
     let index: u32 = digits.parse().ok()?;
     (index.to_string() == digits).then_some((execution, index))

@@ -11,6 +11,7 @@ use crate::{
     error::Outcome,
     list::{LIST, Page, Wanted},
     reply,
+    watch::{self, Kind},
 };
 
 /// The tasks of the largest execution; the page's bytes are bounded besides.
@@ -21,6 +22,9 @@ pub(crate) async fn list(
     At(project): At<String>,
     call: Call,
 ) -> Outcome {
+    if watch::is_asked_for(&call) {
+        return watch::start(app, Kind::Tasks, &project, &call).await;
+    }
     let shape = call.shape(&LIST)?;
     let wanted = Wanted::read(&call, LIMIT_DEFAULT)?;
     let place = app.place(&project, call.regions.one())?;
@@ -29,7 +33,7 @@ pub(crate) async fn list(
         .read(move |view| {
             let mut page = Page::new("TasksList", wanted.limit);
             let next = Walk::new(view, &place, region.as_deref(), &wanted)?.fill(&mut page)?;
-            Ok(page.finish(next.as_deref()))
+            Ok(page.finish(next.as_deref(), wanted.revision(view)?))
         })
         .await?;
     reply::written(text, &shape)

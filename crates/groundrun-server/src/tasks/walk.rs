@@ -22,7 +22,7 @@ use crate::{
 
 const EXECUTION: &str = "run.googleapis.com/execution";
 const JOB: &str = "run.googleapis.com/job";
-const RUNNING_STATE: &str = "run.googleapis.com/runningState";
+pub(crate) const RUNNING_STATE: &str = "run.googleapis.com/runningState";
 
 /// Tasks whose attempts are held at once: with 11 attempts each, some 2 MiB.
 const STRETCH: u32 = 1000;
@@ -53,7 +53,7 @@ impl Cursor {
 }
 
 /// A walk over tasks.
-pub(super) struct Walk<'a> {
+pub(crate) struct Walk<'a> {
     view: &'a View<'a>,
     place: &'a Place,
     region: Option<&'a str>,
@@ -64,7 +64,7 @@ pub(super) struct Walk<'a> {
 }
 
 impl<'a> Walk<'a> {
-    pub(super) fn new(
+    pub(crate) fn new(
         view: &'a View<'a>,
         place: &'a Place,
         region: Option<&'a str>,
@@ -79,7 +79,7 @@ impl<'a> Walk<'a> {
     }
 
     /// Fills the page; gives the token of the next one.
-    pub(super) fn fill(mut self, page: &mut Page) -> Outcome<Option<String>> {
+    pub(crate) fn fill(mut self, page: &mut Page) -> Outcome<Option<String>> {
         loop {
             let query = ListQuery {
                 project: &self.place.scope.project,
@@ -168,6 +168,6 @@ fn executions(selector: &Selector) -> Selector {
 }
 
 /// Tasks of an execution. An admitted spec always says it.
-pub(super) fn task_count(execution: &Execution) -> u32 {
+pub(crate) fn task_count(execution: &Execution) -> u32 {
     execution.spec.task_count.and_then(|count| u32::try_from(count).ok()).unwrap_or(0)
 }

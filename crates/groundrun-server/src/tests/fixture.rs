@@ -1,13 +1,14 @@
 //! A server for one test: its own store, a clock that stands still, seeded randomness, logs from memory.
 
 use std::{
+    any::Any,
     collections::BTreeMap,
     convert::Infallible,
     fmt, io,
     num::NonZeroUsize,
     path::Path,
     sync::{
-        Arc, Mutex,
+        Arc, Mutex, Weak,
         atomic::{AtomicI64, AtomicU64, Ordering},
     },
     time::Duration,
@@ -35,7 +36,7 @@ use serde_json::{Value, json};
 use crate::{
     app::{App, World},
     config::ServerConfig,
-    logs::Logs,
+    logs::{Grown, Logs},
     serve::Front,
 };
 
@@ -114,6 +115,23 @@ impl Fixture {
         Answer { status: head.status, headers: head.headers, bytes }
     }
 
+    /// An answer that goes on.
+    pub(super) async fn open(&self, request: Request<Body>) -> Following {
+        let answer = self.front.answer(request).await;
+        assert_eq!(answer.status(), StatusCode::OK, "{:?}", answer.headers());
+        Following { body: answer.into_body(), text: Vec::new() }
+    }
+
+    /// A watch.
+    pub(super) async fn watch(&self, path: &str) -> Following {
+        self.open(request("GET", path, "")).await
+    }
+
+    /// As a server that stops does.
+    pub(super) fn end_streams(&self) {
+        self.front.end_streams();
+    }
+
     pub(super) async fn get(&self, path: &str) -> Answer {
         self.call("GET", path, "").await
     }
@@ -136,6 +154,56 @@ impl Fixture {
 
     async fn call(&self, method: &str, path: &str, body: &str) -> Answer {
         self.send(request(method, path, body)).await
+    }
+}
+
+/// Lines of an answer that goes on, one by one.
+pub(super) struct Following {
+    body: Body,
+    text: Vec<u8>,
+}
+
+/// Nothing here takes a second; a minute means that it hangs.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+impl Following {
+    /// The next line; none at the end.
+    pub(super) async fn line(&mut self) -> Option<Value> {
+        loop {
+            if let Some(end) = self.text.iter().position(|byte| *byte == b'\n') {
+                let line: Vec<u8> = self.text.drain(..=end).collect();
+                return Some(serde_json::from_slice(&line).expect("a line is JSON"));
+            }
+            let frame = tokio::time::timeout(PATIENCE, self.body.frame()).await;
+            match frame.expect("a line comes, or the end") {
+                Some(frame) => {
+                    let data = frame.expect("the body goes on").into_data();
+                    self.text.extend_from_slice(&data.unwrap_or_default());
+                }
+                None => {
+                    assert!(self.text.is_empty(), "half a line at the end");
+                    return None;
+                }
+            }
+        }
+    }
+
+    /// The next event: its type, name and version.
+    pub(super) async fn event(&mut self) -> (String, String, String) {
+        let event = self.line().await.expect("the watch goes on");
+        let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
+        let metadata = &event["object"]["metadata"];
+        (text(&event["type"]), text(&metadata["name"]), text(&metadata["resourceVersion"]))
+    }
+
+    /// The types and names of so many events.
+    pub(super) async fn events(&mut self, count: usize) -> Vec<String> {
+        let mut events = Vec::new();
+        for _ in 0..count {
+            let (what, name, _) = self.event().await;
+            events.push(format!("{what} {name}"));
+        }
+        events
     }
 }
 
@@ -199,6 +267,15 @@ impl Fixture {
         };
         self.write(move |tx| Ok(tx.insert_attempts([&record])?));
         id
+    }
+
+    /// The end of an attempt that was begun.
+    pub(super) fn end(&self, id: AttemptId, at: i64, ending: Ending) {
+        let known = self.store.read(|view| view.attempts_of_task(id.execution, id.task));
+        let found = known.expect("the store is readable").into_iter().find(|one| one.id == id);
+        let mut record = found.expect("it was begun");
+        record.ended = Some((time(at), ending));
+        self.write(move |tx| Ok(tx.update_attempts([&record])?));
     }
 
     /// Runs a job; the name of the execution.
@@ -317,12 +394,25 @@ impl fmt::Debug for Answer {
 #[derive(Default)]
 pub(super) struct FakeLogs {
     lines: Mutex<BTreeMap<AttemptId, Vec<LogLine>>>,
+    listeners: Mutex<Vec<(AttemptId, Weak<Grown>)>>,
     pub(super) read: AtomicU64,
 }
 
 impl FakeLogs {
     pub(super) fn write(&self, attempt: AttemptId, line: LogLine) {
         self.lines.lock().expect("no test panics with it").entry(attempt).or_default().push(line);
+        let listeners = self.listeners.lock().expect("no test panics with it");
+        for (_, grown) in listeners.iter().filter(|(of, _)| *of == attempt) {
+            if let Some(grown) = grown.upgrade() {
+                grown();
+            }
+        }
+    }
+
+    /// How many listen.
+    pub(super) fn heard_by(&self) -> usize {
+        let listeners = self.listeners.lock().expect("no test panics with it");
+        listeners.iter().filter(|(_, grown)| grown.strong_count() > 0).count()
     }
 }
 
@@ -351,5 +441,12 @@ impl Logs for FakeLogs {
         let found: Vec<LogLine> = all.iter().skip(skipped).take(most.get()).cloned().collect();
         let line = from.line + found.len() as u64;
         Ok((found, LogPosition { offset: line, line }))
+    }
+
+    fn listen(&self, attempt: AttemptId, grown: Grown) -> io::Result<Box<dyn Any + Send>> {
+        let kept = Arc::new(grown);
+        let listener = (attempt, Arc::downgrade(&kept));
+        self.listeners.lock().expect("no test panics with it").push(listener);
+        Ok(Box::new(kept))
     }
 }

@@ -12,6 +12,8 @@ mod platform;
 mod run;
 mod secrets;
 mod shape;
+mod tail;
 mod tasks;
 mod tokens;
 mod transport;
+mod watch;

@@ -55,7 +55,7 @@ async fn an_unknown_parameter_is_refused_by_name() {
 async fn what_cloud_run_does_not_support_is_refused_by_name() {
     let fixture = Fixture::new();
     for (name, value) in [
-        ("watch", "true"),
+        ("watch", "yes"),
         ("fieldSelector", "metadata.name=x"),
         ("includeUninitialized", "true"),
         ("resourceVersion", "7"),
@@ -99,7 +99,7 @@ async fn paths_of_nothing_are_404_and_what_is_not_built_is_named() {
         (
             "POST",
             "/v2/entries:write".to_owned(),
-            "Of the Logging API only entries:list is served here.",
+            "Of the Logging API only entries:list and entries:tail are served here.",
         ),
         (
             "GET",

@@ -77,11 +77,8 @@ async fn tasks_are_listed_by_execution_and_index_and_by_state() {
     assert_eq!(names(&list), [format!("{second}-task0")]);
     for nothing in ["run.googleapis.com/execution=nope", "team=x"] {
         let list = fixture.get(&format!("{TASKS}?labelSelector={nothing}")).await.ok();
-        assert_eq!(
-            (names(&list).len(), &list["metadata"]),
-            (0, &serde_json::json!({})),
-            "{nothing}"
-        );
+        assert_eq!(names(&list).len(), 0, "{nothing}");
+        assert_eq!(list["metadata"]["continue"], Value::Null, "{nothing}");
     }
 }
 

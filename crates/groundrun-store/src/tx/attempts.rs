@@ -1,5 +1,7 @@
 //! Writing attempts.
 
+use std::sync::Arc;
+
 use groundrun_core::{id::AttemptId, record::Attempt};
 use rusqlite::named_params;
 
@@ -7,7 +9,7 @@ use super::Tx;
 use crate::{
     error::StoreError,
     rows::{attempt::ending, maybe_micros, micros},
-    watch::Subject,
+    watch::{Attempts, Subject},
 };
 
 impl Tx<'_> {
@@ -42,7 +44,8 @@ impl Tx<'_> {
                     ":message": end.message,
                 },
             )?;
-            self.changed(Subject::Execution(attempt.id.execution));
+            let first = if attempt.id.attempt == 0 { Attempts::First } else { Attempts::Later };
+            self.touch_attempt(attempt.id, first)?;
         }
         Ok(())
     }
@@ -78,7 +81,21 @@ impl Tx<'_> {
             if rows == 0 {
                 return Err(no_such(attempt.id));
             }
-            self.changed(Subject::Execution(attempt.id.execution));
+            self.touch_attempt(attempt.id, Attempts::Later)?;
+        }
+        Ok(())
+    }
+
+    /// A change of an attempt is one of its execution, whose revision its task shows.
+    fn touch_attempt(&mut self, id: AttemptId, what: Attempts) -> Result<(), StoreError> {
+        let trace = self.changed(Subject::Execution(id.execution));
+        let first = trace.tasks.is_empty();
+        Arc::make_mut(&mut trace.tasks).entry(id.task).or_insert(what);
+        if first {
+            self.execute(
+                "UPDATE executions SET revision = ?1 WHERE uid = ?2",
+                (self.revision.0, id.execution.0.as_bytes()),
+            )?;
         }
         Ok(())
     }

@@ -1,6 +1,6 @@
 //! Writing executions.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, sync::Arc};
 
 use groundrun_core::{
     id::ExecutionUid,
@@ -15,7 +15,7 @@ use crate::{
         execution::{images, outcome},
         maybe_micros, micros, to_json,
     },
-    watch::Subject,
+    watch::{Fate, Gone, Subject},
 };
 
 /// How far the removal of a deleted execution is.
@@ -59,7 +59,7 @@ impl Tx<'_> {
             return Err(StoreError::NoSuchRow { table: "jobs", id: execution.job.uid.to_string() });
         }
         self.changed(Subject::Job(execution.job.uid));
-        self.changed(Subject::Execution(execution.uid));
+        self.changed(Subject::Execution(execution.uid)).fate = Fate::Made;
         Ok(())
     }
 
@@ -107,6 +107,8 @@ impl Tx<'_> {
         labels: &BTreeMap<String, String>,
     ) -> Result<(), StoreError> {
         execution.revision = self.revision;
+        let last =
+            self.execution_without_spec(execution.uid)?.ok_or_else(|| no_such(execution.uid))?;
         let rows = self.execute(
             "UPDATE executions SET generation = ?1, cancel_wish = ?2, delete_wish = ?3, creator = ?4,
                 last_modifier = ?5, operation_id = ?6, revision = ?7
@@ -125,9 +127,12 @@ impl Tx<'_> {
         if rows == 0 {
             return Err(no_such(execution.uid));
         }
-        self.index_labels(&labelled(execution), labels)?;
-        self.changed(Subject::Execution(execution.uid));
+        let before = self.index_labels(&labelled(execution), labels)?;
+        let trace = self.changed(Subject::Execution(execution.uid));
+        trace.relabelled(before);
+        trace.steps.stopped |= last.wishes.cancel.is_none() && execution.wishes.cancel.is_some();
         if execution.wishes.delete.is_some() {
+            trace.fate = Fate::Gone(Arc::new(Gone::Execution(last)));
             self.touch_job(execution.uid)?;
         }
         Ok(())
@@ -136,6 +141,7 @@ impl Tx<'_> {
     /// Deletes an execution: from now on no list and no name finds it. What runs is to be stopped, and then its rows
     /// are [reaped](Self::reap_execution).
     pub fn delete_execution(&mut self, uid: ExecutionUid) -> Result<Applied, StoreError> {
+        let last = self.execution_without_spec(uid)?;
         let rows = self.execute(
             "UPDATE executions SET delete_wish = ?1, revision = ?2
              WHERE uid = ?3 AND delete_wish IS NULL",
@@ -144,7 +150,10 @@ impl Tx<'_> {
         if rows == 0 {
             return Ok(Applied::Outdated);
         }
-        self.changed(Subject::Execution(uid));
+        let trace = self.changed(Subject::Execution(uid));
+        if let Some(last) = last {
+            trace.fate = Fate::Gone(Arc::new(Gone::Execution(last)));
+        }
         self.touch_job(uid)?;
         Ok(Applied::Yes)
     }
@@ -157,7 +166,9 @@ impl Tx<'_> {
     ) -> Result<(), StoreError> {
         let before = self.milestones(uid)?;
         self.write_state(uid, state)?;
-        self.changed(Subject::Execution(uid));
+        let completes =
+            state.completed.is_some() && before.is_some_and(|(_, completed)| !completed);
+        self.changed(Subject::Execution(uid)).steps.completed |= completes;
         if before != Some((state.started.is_some(), state.completed.is_some())) {
             self.touch_job(uid)?;
         }

@@ -1,6 +1,6 @@
 //! Writing jobs.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, sync::Arc};
 
 use groundrun_core::{
     id::{ExecutionUid, JobUid},
@@ -13,7 +13,7 @@ use super::{Applied, Tx};
 use crate::{
     error::StoreError,
     rows::{job::readiness, maybe_micros, micros, to_json},
-    watch::Subject,
+    watch::{Fate, Gone, Subject},
 };
 
 impl Tx<'_> {
@@ -66,7 +66,7 @@ impl Tx<'_> {
         )?;
         self.write_spec(&job.uid.0, &to_json("the spec of a job", &*job.spec)?)?;
         self.index_labels(&Labelled::job(job), labels)?;
-        self.changed(Subject::Job(job.uid));
+        self.changed(Subject::Job(job.uid)).fate = Fate::Made;
         Ok(())
     }
 
@@ -109,8 +109,8 @@ impl Tx<'_> {
             return Err(StoreError::NoSuchRow { table: "jobs", id: job.uid.to_string() });
         }
         self.write_spec(&job.uid.0, &to_json("the spec of a job", &*job.spec)?)?;
-        self.index_labels(&Labelled::job(job), labels)?;
-        self.changed(Subject::Job(job.uid));
+        let before = self.index_labels(&Labelled::job(job), labels)?;
+        self.changed(Subject::Job(job.uid)).relabelled(before);
         Ok(())
     }
 
@@ -145,13 +145,17 @@ impl Tx<'_> {
     /// Removes a job and its policy, and deletes its executions ([`delete_execution`](Self::delete_execution)).
     pub fn delete_job(&mut self, job: JobUid) -> Result<Applied, StoreError> {
         let uid = job.0.as_bytes();
+        let last = self.job_without_spec(job)?;
         if self.execute("DELETE FROM jobs WHERE uid = ?1", [uid])? == 0 {
             return Ok(Applied::Outdated);
         }
         self.execute("DELETE FROM specs WHERE owner = ?1", [uid])?;
         self.execute("DELETE FROM labels WHERE owner = ?1", [uid])?;
         self.execute("DELETE FROM policies WHERE job = ?1", [uid])?;
-        self.changed(Subject::Job(job));
+        let trace = self.changed(Subject::Job(job));
+        if let Some(last) = last {
+            trace.fate = Fate::Gone(Arc::new(Gone::Job(last)));
+        }
         for execution in self.executions_of(job)? {
             // Already deleted ones are not among them.
             let _ = self.delete_execution(execution)?;
@@ -176,13 +180,17 @@ impl Tx<'_> {
         Ok(())
     }
 
-    /// Replaces the labels that selectors see.
+    /// Replaces the labels that selectors see; gives those before, where they were others.
     pub(super) fn index_labels(
         &mut self,
         of: &Labelled<'_>,
         labels: &BTreeMap<String, String>,
-    ) -> Result<(), StoreError> {
+    ) -> Result<Option<BTreeMap<String, String>>, StoreError> {
         let owner = of.owner.as_bytes();
+        let before = self.indexed_labels(of.owner)?;
+        if before == *labels {
+            return Ok(None);
+        }
         self.execute("DELETE FROM labels WHERE owner = ?1", [owner])?;
         for (key, value) in labels {
             self.execute(
@@ -191,7 +199,7 @@ impl Tx<'_> {
                 (owner, key, value, of.kind, of.project, of.created),
             )?;
         }
-        Ok(())
+        Ok(Some(before))
     }
 }
 

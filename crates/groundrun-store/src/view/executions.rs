@@ -35,6 +35,20 @@ impl View<'_> {
         )
     }
 
+    /// The same without its spec, of which only `task_count` is read: for those who need no more.
+    pub fn execution_without_spec(
+        &self,
+        uid: ExecutionUid,
+    ) -> Result<Option<Execution>, StoreError> {
+        self.one(
+            "SELECT executions.*, json_object('taskCount', json_extract(specs.spec, '$.taskCount')) AS spec
+             FROM executions JOIN specs ON specs.owner = executions.uid
+             WHERE uid = ?1",
+            [uid.0.as_bytes()],
+            rows::execution::read,
+        )
+    }
+
     /// A page of executions, newest first, without deleted ones.
     pub fn executions(&self, query: &ListQuery<'_>) -> Result<Page<Execution>, StoreError> {
         list::page(self.conn, &list::EXECUTIONS, query, rows::execution::read, |execution| {

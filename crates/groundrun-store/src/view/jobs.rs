@@ -1,5 +1,7 @@
 //! Reading jobs.
 
+use std::collections::BTreeMap;
+
 use groundrun_core::{
     id::{ExecutionUid, JobUid},
     record::{Job, Scope},
@@ -33,6 +35,26 @@ impl View<'_> {
             [uid.0.as_bytes()],
             rows::job::read,
         )
+    }
+
+    /// The same with an empty spec, which is not read.
+    pub fn job_without_spec(&self, uid: JobUid) -> Result<Option<Job>, StoreError> {
+        self.one(
+            "SELECT jobs.*, '{}' AS spec FROM jobs WHERE uid = ?1",
+            [uid.0.as_bytes()],
+            rows::job::read,
+        )
+    }
+
+    /// The labels of a job or an execution that selectors see.
+    pub(crate) fn indexed_labels(
+        &self,
+        owner: Uuid,
+    ) -> Result<BTreeMap<String, String>, StoreError> {
+        let mut statement =
+            self.conn.prepare_cached("SELECT key, value FROM labels WHERE owner = ?1")?;
+        let rows = statement.query_map([owner.as_bytes()], |row| Ok((row.get(0)?, row.get(1)?)))?;
+        Ok(rows.collect::<Result<_, _>>()?)
     }
 
     /// A page of jobs, newest first.

@@ -9,7 +9,11 @@ use std::{
     time::Duration,
 };
 
-use groundrun_store::{Changed, Seen, Subject, WriteError};
+use groundrun_core::record::{Completed, ExecutionState, Outcome, Revision};
+use groundrun_store::{
+    Applied, Attempts, Changed, Fate, Forgotten, Gone, Reaped, Seen, Steps, Store, Subject, Trace,
+    WriteError,
+};
 
 use crate::support::*;
 
@@ -24,12 +28,15 @@ fn a_watcher_sees_what_a_write_changed_once() {
     assert_eq!(watcher.poll(), Seen::Nothing);
     assert_eq!(watcher.wait(Duration::ZERO), Seen::Nothing);
     let kept = keep_execution(&store, execution(&before, "e", 2));
-    let changed = |subject| Changed { revision: kept.revision, subject };
+    let changed = |subject, fate| {
+        let trace = Trace { fate, ..Trace::default() };
+        Changed { revision: kept.revision, subject, trace }
+    };
     assert_eq!(
         watcher.poll(),
         Seen::Changes(vec![
-            changed(Subject::Job(before.uid)),
-            changed(Subject::Execution(kept.uid))
+            changed(Subject::Job(before.uid), Fate::Kept),
+            changed(Subject::Execution(kept.uid), Fate::Made)
         ])
     );
     assert_eq!(watcher.poll(), Seen::Nothing);
@@ -116,4 +123,123 @@ fn a_closed_store_ends_the_watch() {
     drop(store);
     assert!(matches!(watcher.wait(LONG), Seen::Changes(_)));
     assert_eq!(watcher.wait(LONG), Seen::Closed);
+}
+
+/// All that changed after a revision.
+fn recall(store: &Store, since: Revision) -> Result<Vec<Changed>, Forgotten> {
+    let mut changes = Vec::new();
+    store.recall(since, None, |changed| changes.push(changed.clone()))?;
+    Ok(changes)
+}
+
+#[test]
+fn changes_are_recalled_from_any_revision_that_is_kept() {
+    let (dir, store) = open();
+    let start = store.figures().revision;
+    let first = keep_job(&store, job("a", 1));
+    let second = keep_job(&store, job("b", 2));
+    let revisions = |since| {
+        recall(&store, since).map(|changes| changes.iter().map(|c| c.revision).collect::<Vec<_>>())
+    };
+    assert_eq!(revisions(start), Ok(vec![first.revision, second.revision]));
+    assert_eq!(revisions(first.revision), Ok(vec![second.revision]));
+    assert_eq!(revisions(second.revision), Ok(vec![]));
+    assert_eq!(revisions(Revision(second.revision.0 + 1)), Err(Forgotten), "not there yet");
+    assert_eq!(store.recall(start, Some(first.revision), |_| ()), Ok(first.revision));
+    drop(store);
+    let store = Store::open(dir.path()).expect("it opens again");
+    assert_eq!(recall(&store, first.revision), Err(Forgotten), "before this store was opened");
+    assert_eq!(recall(&store, second.revision), Ok(vec![]));
+}
+
+#[test]
+fn what_the_ring_has_no_room_for_is_forgotten() {
+    let (_dir, store) = open();
+    let start = store.figures().revision;
+    let first = keep_job(&store, job("first", 1));
+    for batch in 1..6_u128 {
+        write(&store, at(0), move |tx| {
+            for number in batch * 1000..(batch + 1) * 1000 {
+                tx.insert_job(&mut job(&format!("j-{number}"), number), &Labels::new())?;
+            }
+            Ok(())
+        });
+    }
+    assert_eq!(recall(&store, start), Err(Forgotten));
+    assert_eq!(recall(&store, first.revision), Err(Forgotten));
+    assert_eq!(recall(&store, store.figures().revision), Ok(vec![]));
+}
+
+#[test]
+fn a_change_tells_what_no_record_tells_any_more() {
+    let (_dir, store) = open();
+    let labels = |team: &str| Labels::from([("team".to_owned(), team.to_owned())]);
+    let mut of = job("j", 1);
+    let of = write(&store, at(0), move |tx| {
+        tx.insert_job(&mut of, &Labels::from([("team".to_owned(), "x".to_owned())]))?;
+        Ok(of)
+    });
+    let one = keep_execution(&store, execution(&of, "e", 2));
+    let start = store.figures().revision;
+    let (mut relabelled, mut cancelled) = (of.clone(), one.clone());
+    write(&store, at(1), move |tx| tx.update_job(&mut relabelled, &labels("y")));
+    write(&store, at(2), move |tx| {
+        tx.insert_attempts([&attempt(one.uid, 3, 0), &attempt(one.uid, 4, 1)])?;
+        tx.update_attempts([])?;
+        cancelled.wishes.cancel = Some(at(2));
+        tx.update_wishes(&mut cancelled, &Labels::new())
+    });
+    let over = Completed { at: at(3), outcome: Outcome::Cancelled };
+    let over = ExecutionState { completed: Some(over), ..ExecutionState::default() };
+    write(&store, at(3), move |tx| tx.set_execution_state(one.uid, &over));
+    let changes = recall(&store, start).expect("it is kept");
+    let [first, second, third, touched] = changes.as_slice() else { panic!("{changes:?}") };
+    let before = first.trace.labels.as_deref().expect("they are others now");
+    assert_eq!(before.get("team").map(String::as_str), Some("x"));
+    assert_eq!(second.trace.steps, Steps { stopped: true, completed: false });
+    let tasks: Vec<_> = second.trace.tasks.iter().map(|(task, what)| (*task, *what)).collect();
+    assert_eq!(tasks, [(3, Attempts::First), (4, Attempts::Later)]);
+    assert_eq!(
+        (third.subject, touched.subject),
+        (Subject::Job(of.uid), Subject::Execution(one.uid))
+    );
+    assert_eq!(touched.trace.steps, Steps { stopped: false, completed: true });
+    let row = read(&store, |view| view.execution_by_uid(one.uid)).expect("it is there");
+    assert_eq!(row.revision, touched.revision);
+
+    let start = store.figures().revision;
+    let gone = write(&store, at(4), move |tx| tx.delete_job(of.uid));
+    assert_eq!(gone, Applied::Yes);
+    assert_eq!(write(&store, at(5), move |tx| tx.reap_execution(one.uid, 10)), Reaped::All);
+    let changes = recall(&store, start).expect("it is kept");
+    let names: Vec<_> = changes
+        .iter()
+        .map(|changed| match &changed.trace.fate {
+            Fate::Gone(gone) => match &**gone {
+                Gone::Job(job) => job.name.clone(),
+                Gone::Execution(execution) => execution.name.clone(),
+            },
+            other => panic!("{other:?}"),
+        })
+        .collect();
+    assert_eq!(names, ["j", "e"]);
+}
+
+#[test]
+fn a_change_of_an_attempt_alone_is_one_of_its_execution() {
+    let (_dir, store) = open();
+    let of = keep_job(&store, job("j", 1));
+    let one = keep_execution(&store, execution(&of, "e", 2));
+    let begun = attempt(one.uid, 0, 0);
+    let attempt = begun.clone();
+    write(&store, at(9), move |tx| tx.insert_attempts([&attempt]));
+    let changed = |revision: Revision| {
+        let changes = recall(&store, revision).expect("it is kept");
+        let row = read(&store, |view| view.execution_by_uid(one.uid)).expect("it is there");
+        assert_eq!(changes.last().map(|changed| changed.revision), Some(row.revision));
+        row.revision
+    };
+    let revision = changed(one.revision);
+    write(&store, at(10), move |tx| tx.update_attempts([&begun]));
+    assert!(changed(revision) > revision);
 }

@@ -1,7 +1,5 @@
 //! `groundrun executions`.
 
-use std::time::Duration;
-
 use clap::Subcommand;
 use serde_json::Value;
 
@@ -14,13 +12,10 @@ use super::{
     },
 };
 use crate::{
-    client::Client,
+    client::{Client, Seen, Watch},
     progress::{Progress, Stand},
     world,
 };
-
-/// Between two looks at an execution that runs: often enough for a person, and rare enough for a server.
-const LOOK_EVERY: Duration = Duration::from_millis(250);
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum ExecutionsVerb {
@@ -99,16 +94,19 @@ pub(crate) async fn main(verb: ExecutionsVerb) -> Result<Exit, Stop> {
     Ok(Exit::Succeeded)
 }
 
-/// Looks until `Completed` is True or False. As long as the execution itself takes: attempts have timeouts.
+/// Watches until `Completed` is True or False. As long as the execution itself takes: attempts have timeouts.
 pub(crate) async fn wait_for_completion(
     client: &Client,
     name: &str,
     mut progress: Progress,
 ) -> Result<Value, Stop> {
-    let mut look = tokio::time::interval(LOOK_EVERY);
+    let mut watch = Watch::new(client, "executions", name);
     loop {
-        look.tick().await;
-        let execution = client.execution_json(name).await?;
+        let execution = match watch.next().await? {
+            Seen::Is(execution) => execution,
+            // Its error says what is not there.
+            Seen::Gone => client.execution_json(name).await?,
+        };
         let now = world::now();
         let created = text(&execution, &["metadata", "creationTimestamp"]).parse().unwrap_or(now);
         progress.show(&stand(&execution), created, now);

@@ -3,7 +3,10 @@
 //! gcloud puts the region in front of every host name, so a plain `localhost` override cannot work. It is given a
 //! name that exists nowhere and the server as its HTTP proxy: the server then gets absolute-form requests.
 
-use std::{os::unix::process::CommandExt, path::Path};
+use std::{
+    os::unix::process::CommandExt,
+    path::{Path, PathBuf},
+};
 
 use clap::Args;
 
@@ -11,6 +14,7 @@ use super::{
     ServerArgs,
     exit::{Exit, Stop},
     output::print,
+    streaming,
 };
 use crate::client::Client;
 
@@ -93,12 +97,39 @@ pub(crate) fn env(args: &EnvArgs) -> Result<Exit, Stop> {
         names.retain(|name| !name.starts_with("CLOUDSDK_AUTH_") && *name != TOKEN_FILE);
         names.extend(["CLOUDSDK_AUTH_ACCESS_TOKEN_FILE", "CLOUDSDK_AUTH_DISABLE_CREDENTIALS"]);
         names.push(TOKEN_FILE);
-        names.iter().map(|name| format!("unset {name}\n")).collect()
+        let unset = names.iter().map(|name| format!("unset {name}\n"));
+        unset.chain(streaming::directory().map(|dir| off_path(&dir))).collect()
     } else {
-        variables.iter().map(|(name, value)| format!("export {name}={}\n", quoted(value))).collect()
+        let export = |(name, value): &(_, String)| format!("export {name}={}\n", quoted(value));
+        variables.iter().map(export).chain(streaming().map(|dir| on_path(&dir))).collect()
     };
     print(&lines)?;
     Ok(Exit::Succeeded)
+}
+
+/// The directory with gcloud's `log-streaming`, which is this program.
+fn streaming() -> Option<PathBuf> {
+    let installed = streaming::install();
+    installed
+        .inspect_err(|error| {
+            eprintln!(
+                "groundrun: `gcloud beta run jobs logs tail` will not work: make its link: {error}"
+            );
+        })
+        .ok()
+}
+
+/// Behind everything else, once.
+fn on_path(dir: &Path) -> String {
+    let dir = quoted(&dir.display().to_string());
+    format!("case \":$PATH:\" in *:{dir}:*) ;; *) export PATH=\"$PATH\":{dir} ;; esac\n")
+}
+
+fn off_path(dir: &Path) -> String {
+    let dir = quoted(&dir.display().to_string());
+    format!(
+        "PATH=\"$(printf %s \"$PATH\" | tr : '\\n' | grep -vxF -- {dir} | tr '\\n' : | sed 's/:$//')\"\n"
+    )
 }
 
 /// Becomes gcloud, once the server is seen: gcloud itself would try for half a minute and then call that a crash.
@@ -106,7 +137,16 @@ pub(crate) fn gcloud(args: &GcloudArgs) -> Result<Exit, Stop> {
     let variables = variables(&args.server)?;
     let client = Client::new(&args.server)?;
     crate::runtime()?.block_on(client.answers())?;
-    let error = std::process::Command::new("gcloud").args(&args.arguments).envs(variables).exec();
+    let mut gcloud = std::process::Command::new("gcloud");
+    gcloud.args(&args.arguments).envs(variables);
+    // It passes them on to its log-streaming.
+    gcloud.env("GROUNDRUN_URL", &args.server.url);
+    if let Some(dir) = streaming() {
+        let path = std::env::var_os("PATH").unwrap_or_default();
+        let all = std::env::split_paths(&path).chain([dir]);
+        gcloud.env("PATH", std::env::join_paths(all).unwrap_or(path));
+    }
+    let error = gcloud.exec();
     Err(Stop::failed(format!("run gcloud: {error}; it is part of the Google Cloud SDK")))
 }
 
@@ -157,6 +197,20 @@ mod tests {
     fn an_address_that_gcloud_cannot_use_is_refused() {
         assert!(variables(&server("https://127.0.0.1:8080")).is_err());
         assert!(variables(&server("http://127.0.0.1:port")).is_err());
+    }
+
+    #[test]
+    fn the_path_gets_the_directory_once_and_loses_it_again() {
+        let dir = Path::new("/tmp/it's here/bin");
+        let script = format!(
+            "PATH=/usr/bin:/bin\n{0}{0}echo \"$PATH\"\n{1}echo \"$PATH\"\n",
+            on_path(dir),
+            off_path(dir)
+        );
+        let said =
+            std::process::Command::new("sh").args(["-c", &script]).output().expect("a shell");
+        let said = String::from_utf8(said.stdout).expect("text");
+        assert_eq!(said, format!("/usr/bin:/bin:{}\n/usr/bin:/bin\n", dir.display()));
     }
 
     #[test]

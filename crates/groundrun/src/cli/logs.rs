@@ -1,19 +1,18 @@
 //! `groundrun logs`.
 
-use std::{collections::HashSet, time::Duration};
-
 use clap::Args;
 use serde_json::{Value, json};
 
 use super::{
     OutputArgs, ServerArgs,
+    executions::completed,
     exit::{Exit, Stop},
     output::{condition, print, seconds, text},
 };
-use crate::client::Client;
+use crate::client::{Client, ClientError, Tail};
 
-/// Between two looks while following.
-const LOOK_EVERY: Duration = Duration::from_millis(300);
+/// Before every line.
+const EVER: &str = "1970-01-01T00:00:00Z";
 
 /// The server's name of a container that is alone and has none.
 const UNNAMED: &str = "worker";
@@ -34,10 +33,10 @@ pub(crate) struct LogsArgs {
     /// Only this container.
     #[arg(long, value_name = "NAME")]
     container: Option<String>,
-    /// Go on as lines come, until the execution completes.
+    /// Go on as lines come, until the execution completes; the exit code tells how it came out.
     #[arg(long, short)]
     follow: bool,
-    /// The most lines, the newest ones.
+    /// The most lines, the newest ones. Without --follow.
     #[arg(long, default_value_t = 10_000)]
     limit: usize,
     #[command(flatten)]
@@ -49,7 +48,7 @@ pub(crate) struct LogsArgs {
 pub(crate) async fn main(args: LogsArgs) -> Result<Exit, Stop> {
     let client = Client::new(&args.server)?;
     if !args.follow {
-        let mut entries = read(&client, &args, "timestamp desc", None, args.limit).await?;
+        let mut entries = read(&client, &args).await?;
         entries.reverse();
         if entries.is_empty() {
             subject(&client, &args).await?;
@@ -78,43 +77,28 @@ async fn subject(client: &Client, args: &LogsArgs) -> Result<(), Stop> {
     Err(stop)
 }
 
-/// Reads in order of time from the last time seen; entries of that very time are told apart by their insertId.
+/// What there is, and then what comes, until the execution is over. A job never is.
 async fn follow(client: &Client, args: &LogsArgs) -> Result<Exit, Stop> {
-    let mut since: Option<String> = None;
-    let mut shown: HashSet<String> = HashSet::new();
-    let mut look = tokio::time::interval(LOOK_EVERY);
+    let filter = format!("{} AND timestamp>=\"{EVER}\"", filter(client, args));
+    let mut tail = Tail::new(client, filter);
     loop {
-        look.tick().await;
-        let over = !args.job
-            && condition(&client.execution_json(&args.name).await?, "Completed").0 != "Unknown";
-        let mut entries = read(client, args, "timestamp asc", since.as_deref(), usize::MAX).await?;
-        entries.retain(|entry| !shown.contains(text(entry, &["insertId"])));
-        show(&entries, args.output)?;
-        if let Some(last) = entries.last().map(|entry| text(entry, &["timestamp"]).to_owned()) {
-            if since.as_deref() != Some(&last) {
-                shown.clear();
+        if let Some(entries) = tail.next().await? {
+            show(&entries, args.output)?;
+        } else if !args.job {
+            match client.execution_json(&args.name).await {
+                Ok(execution) if condition(&execution, "Completed").0 != "Unknown" => {
+                    return Ok(completed(&execution));
+                }
+                // A server that stops ends its tails, too.
+                Ok(_) | Err(ClientError::Unreachable { .. }) => {}
+                Err(error) => return Err(error.into()),
             }
-            shown.extend(
-                entries
-                    .iter()
-                    .filter(|e| text(e, &["timestamp"]) == last)
-                    .map(|e| text(e, &["insertId"]).to_owned()),
-            );
-            since = Some(last);
-        }
-        if over {
-            return Ok(Exit::Succeeded);
         }
     }
 }
 
-async fn read(
-    client: &Client,
-    args: &LogsArgs,
-    order: &str,
-    since: Option<&str>,
-    most: usize,
-) -> Result<Vec<Value>, Stop> {
+/// What was asked for, in the language of Logging.
+fn filter(client: &Client, args: &LogsArgs) -> String {
     let mut filter = format!(
         "resource.type=\"cloud_run_job\" AND resource.labels.location=\"{}\"",
         client.region()
@@ -131,16 +115,19 @@ async fn read(
     if let Some(name) = &args.container {
         filter.push_str(&format!(" AND labels.container_name=\"{name}\""));
     }
-    if let Some(since) = since {
-        filter.push_str(&format!(" AND timestamp>=\"{since}\""));
-    }
+    filter
+}
+
+/// The newest entries, newest first.
+async fn read(client: &Client, args: &LogsArgs) -> Result<Vec<Value>, Stop> {
+    let (filter, most) = (filter(client, args), args.limit);
     let mut entries = Vec::new();
     let mut token = String::new();
     loop {
         let mut body = json!({
             "resourceNames": [format!("projects/{}", client.project())],
             "filter": filter,
-            "orderBy": order,
+            "orderBy": "timestamp desc",
             "pageSize": PAGE.min(most - entries.len()),
         });
         if !token.is_empty() {

@@ -20,6 +20,7 @@ pub(crate) mod manual;
 pub(crate) mod output;
 pub(crate) mod run;
 pub(crate) mod secrets;
+pub(crate) mod streaming;
 pub(crate) mod tasks;
 
 /// Cloud Run jobs on your own ground.

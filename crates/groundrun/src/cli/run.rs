@@ -23,7 +23,7 @@ use super::{
     secrets::{self, FromFile},
 };
 use crate::{
-    client::{Client, ClientError},
+    client::{Client, ClientError, Seen, Watch},
     config::{File, Ground},
     document::{self, Document},
     follow::Follow,
@@ -34,7 +34,8 @@ use crate::{
     world,
 };
 
-/// Between two looks when the journal is silent: log lines alone change no record.
+/// Between two looks at how far the import of an image is, which is for the eye, and at logs where the kernel has no more
+/// watches for this user.
 const LOOK_EVERY: Duration = Duration::from_millis(100);
 
 /// The longest that the readiness of the job may be unknown before its execution is tried all the same.
@@ -238,7 +239,9 @@ async fn follow(
     let mut watcher = running.store().watch();
     let wake = Arc::clone(&changed);
     watcher.on_change(move || wake.notify_one());
-    let mut follow = Follow::new(running.store(), running.logs(), uid);
+    let bell = Arc::clone(&changed);
+    let grown = Arc::new(move || bell.notify_one());
+    let mut follow = Follow::new(running.store(), running.logs(), uid, grown);
     let mut show = Show::new(name.clone(), json);
     let mut interrupted = false;
     let mut broken = None;
@@ -246,7 +249,9 @@ async fn follow(
         let look =
             tokio::task::block_in_place(|| follow.look()).map_err(|e| Stop::failed(chain(&e)))?;
         let look = look.ok_or_else(|| Stop::failed(format!("execution {name} was deleted")))?;
-        show.look(&look, running.import(uid), world::now())?;
+        let import = running.import(uid);
+        let must_look = import.is_some() || follow.must_look();
+        show.look(&look, import, world::now())?;
         if let Some(completed) = &look.execution.state.completed {
             show.end(&client.execution_json(&name).await?, &look.execution)?;
             if let Some(part) = broken {
@@ -261,7 +266,7 @@ async fn follow(
         // Each may be dropped and begun again: a permit of `changed` and a signal are kept.
         tokio::select! {
             () = changed.notified() => {}
-            () = tokio::time::sleep(LOOK_EVERY) => {}
+            () = tokio::time::sleep(LOOK_EVERY), if must_look => {}
             part = running.broken(), if broken.is_none() => match part {
                 "engine" => return Err(Stop::failed("the engine ended; run it again")),
                 part => {
@@ -281,23 +286,26 @@ async fn follow(
 
 /// Waits until the job is Ready; a job that cannot be is told with its reason.
 async fn ready(client: &Client, name: &str) -> Result<(), Stop> {
+    let mut watch = Watch::new(client, "jobs", name);
     let begun = tokio::time::Instant::now();
-    let mut told = false;
-    let mut look = tokio::time::interval(LOOK_EVERY);
+    let mut tell = true;
     loop {
-        look.tick().await;
-        let job = client.job(name).await?;
-        match condition(&job, "Ready") {
-            ("True", _) => return Ok(()),
-            ("False", message) => {
-                return Err(Stop::failed(format!("job {name} cannot run: {message}")));
-            }
-            _ if begun.elapsed() > READY_WITHIN => return Ok(()),
-            _ if begun.elapsed() > TELL_AFTER && !told => {
-                told = true;
+        let until = begun + if tell { TELL_AFTER } else { READY_WITHIN };
+        match tokio::time::timeout_at(until, watch.next()).await {
+            Ok(Ok(Seen::Is(job))) => match condition(&job, "Ready") {
+                ("True", _) => return Ok(()),
+                ("False", message) => {
+                    return Err(Stop::failed(format!("job {name} cannot run: {message}")));
+                }
+                _ => {}
+            },
+            Ok(Ok(Seen::Gone)) => return Err(Stop::failed(format!("job {name} was deleted"))),
+            Ok(Err(error)) => return Err(error.into()),
+            Err(_) if tell => {
+                tell = false;
                 eprintln!("asking whether the image can be had");
             }
-            _ => {}
+            Err(_) => return Ok(()),
         }
     }
 }
