@@ -61,8 +61,8 @@ pub(crate) struct RunArgs {
     json: bool,
     /// Keep what a file holds as a secret of the server that this run has to itself, before the job is created; may be
     /// repeated.
-    #[arg(long = "secret", value_name = "NAME=@FILE", value_parser = secrets::from_file)]
-    secrets: Vec<FromFile>,
+    #[arg(long = "secret", value_name = "NAME=@FILE")]
+    secrets: Vec<String>,
     #[command(flatten)]
     ground: GroundArgs,
 }
@@ -132,8 +132,14 @@ pub(crate) fn main(args: RunArgs, mut ground: Ground, rights: Rights) -> Result<
 type Held = Vec<(String, Zeroizing<Vec<u8>>)>;
 
 /// What the files hold: a file that is none ends the run before it begins.
-fn held(secrets: &[FromFile]) -> Result<Held, Stop> {
-    let read = |one: &FromFile| Ok((one.secret.clone(), secrets::read(&one.file)?));
+/// Not the parser's to refuse: it would show a value that was given in place of a file.
+fn held(secrets: &[String]) -> Result<Held, Stop> {
+    let read = |text: &String| {
+        let FromFile { secret, file } =
+            secrets::from_file(text).map_err(|e| Stop::bad_input(format!("--secret: {e}")))?;
+        let payload = secrets::read(&file)?;
+        Ok((secret, payload))
+    };
     secrets.iter().map(read).collect()
 }
 

@@ -71,7 +71,7 @@ pub(crate) struct FromFile {
 pub(crate) fn from_file(text: &str) -> Result<FromFile, String> {
     let (secret, value) = text.split_once('=').ok_or("expected NAME=@FILE")?;
     if !is_secret_id(secret) {
-        return Err(format!("{secret:?} is no name of a secret: letters, digits, '-' and '_'"));
+        return Err("the name of a secret has letters, digits, '-' and '_' alone".to_owned());
     }
     match value.strip_prefix('@') {
         Some(file) if !file.is_empty() => {
@@ -112,12 +112,12 @@ pub(crate) async fn main(verb: SecretsVerb) -> Result<Exit, Stop> {
         }
         SecretsVerb::List { limit, server, output } => {
             let rows = Client::new(&server)?.secrets(limit).await?;
-            show(output, rows, |rows| list(rows), || none_here("secrets", &server))?;
+            show(output, rows, list, || none_here("secrets", &server))?;
         }
         SecretsVerb::Versions { secret, limit, server, output } => {
             let rows = Client::new(&server)?.secret_versions(&secret, limit).await?;
             let none = || none_here(&format!("versions of secret {secret}"), &server);
-            show(output, rows, |rows| versions(rows), none)?;
+            show(output, rows, versions, none)?;
         }
         SecretsVerb::Delete { secret, server } => {
             Client::new(&server)?.delete_secret(&secret).await?;
@@ -194,7 +194,7 @@ mod tests {
             ("db-pass", "NAME=@FILE"),
             ("db-pass=@", "NAME=@FILE"),
             ("db-pass=hunter2", "could be read by everybody"),
-            ("a.b=@x", "no name of a secret"),
+            ("a.b=@x", "the name of a secret"),
         ] {
             let said = from_file(text).expect_err(text);
             assert!(said.contains(why) && !said.contains("hunter2"), "{said}");
