@@ -40,6 +40,7 @@ const PROGRAMS: &[Program] = &[
     },
     Program { name: "mmdebstrap", package: "mmdebstrap", why: "makes that machine's root" },
     Program { name: "mkfs.ext4", package: "e2fsprogs", why: "and its file system" },
+    Program { name: "bindfs", package: "bindfs", why: "stands for gcsfuse" },
     Program { name: "strip", package: "binutils", why: "makes what is put in there small" },
     Program { name: "newuidmap", package: "uidmap", why: "gives ordinary users their ids" },
     Program { name: "ip", package: "iproute2", why: "makes networks for the tests" },

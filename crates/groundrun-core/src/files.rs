@@ -100,10 +100,9 @@ impl fmt::Display for OptionFault {
 }
 
 /// Flags of gcsfuse about its caches and its way to Cloud Storage: whatever they say, it is true of a directory.
-const WITHOUT_EFFECT: [&str; 27] = [
+const WITHOUT_EFFECT: [&str; 26] = [
     "billing-project",
     "client-protocol",
-    "custom-endpoint",
     "enable-buffered-read",
     "enable-nonexistent-type-cache",
     "enable-streaming-writes",
@@ -158,13 +157,47 @@ impl DirectoryOptions {
             "dir-mode" => mode(value, &[0o755, 0o775, 0o777])?,
             name if WITHOUT_EFFECT.contains(&name) => {}
             _ => {
-                return Err(
-                    "has no meaning for a bucket that is a directory of this machine: remove it, or map the bucket to gcsfuse",
-                );
+                return Err("is not known here, or names something of the machine's: remove it");
             }
         }
         Ok(())
     }
+}
+
+/// `mountOptions` as arguments of gcsfuse. `id` gives an id of the container as the machine has it; nothing is let through
+/// that names a file or an endpoint of the machine's, whose user gcsfuse runs as.
+///
+/// # Errors
+/// The first option that is not known here.
+pub fn gcsfuse_flags(
+    options: &[String],
+    id: impl Fn(u32) -> u32,
+) -> Result<Vec<String>, OptionFault> {
+    let mut flags = vec!["--foreground".to_owned(), "-o".to_owned(), "allow_other".to_owned()];
+    let mut known = DirectoryOptions::default();
+    let (mut file_mode, mut dir_mode) = ("666", "777");
+    for option in options {
+        let fault = |why| OptionFault { option: option.clone(), why };
+        match option.split_once('=').unwrap_or((option, "")) {
+            ("file-mode", mode) if is_octal(mode) => file_mode = mode,
+            ("dir-mode", mode) if is_octal(mode) => dir_mode = mode,
+            (name, _) if WITHOUT_EFFECT.contains(&name) => flags.push(format!("--{option}")),
+            _ => known.take(option).map_err(fault)?,
+        }
+    }
+    flags.push(format!("--uid={}", id(known.uid.unwrap_or(0))));
+    flags.push(format!("--gid={}", id(known.gid.unwrap_or(0))));
+    flags.push(format!("--file-mode={file_mode}"));
+    flags.push(format!("--dir-mode={dir_mode}"));
+    flags.extend(known.only_dir.map(|directory| format!("--only-dir={directory}")));
+    if known.read_only {
+        flags.extend(["-o".to_owned(), "ro".to_owned()]);
+    }
+    Ok(flags)
+}
+
+fn is_octal(mode: &str) -> bool {
+    u32::from_str_radix(mode, 8).is_ok_and(|mode| mode <= 0o777)
 }
 
 /// -1 is whose the mount is, as in gcsfuse.
@@ -233,6 +266,34 @@ mod tests {
         assert_eq!(all, Ok(expected));
         assert_eq!(read("uid=-1,metadata-cache-ttl-secs=60"), Ok(DirectoryOptions::default()));
         assert_eq!(read("ro").map(|read| read.read_only), Ok(true));
+    }
+
+    #[test]
+    fn to_gcsfuse_goes_what_names_nothing_of_the_machines() {
+        let flags = |options: &str| {
+            let options: Vec<String> = options.split_terminator(',').map(str::to_owned).collect();
+            gcsfuse_flags(&options, |id| 1000 + id).map_err(|fault| fault.to_string())
+        };
+        let common = ["--foreground", "-o", "allow_other"];
+        let usual = ["--uid=1000", "--gid=1000", "--file-mode=666", "--dir-mode=777"];
+        assert_eq!(flags("").expect("known"), [&common[..], &usual].concat());
+        let all =
+            "implicit-dirs,uid=7,gid=8,file-mode=600,dir-mode=700,only-dir=a,ro,rename-dir-limit=5";
+        let expected = [
+            &common[..],
+            &["--implicit-dirs", "--rename-dir-limit=5", "--uid=1007", "--gid=1008"],
+            &["--file-mode=600", "--dir-mode=700", "--only-dir=a", "-o", "ro"],
+        ];
+        assert_eq!(flags(all).expect("known"), expected.concat());
+        for bad in [
+            "key-file=/root/key",
+            "log-file=/x",
+            "config-file=/x",
+            "temp-dir=/x",
+            "custom-endpoint=x",
+        ] {
+            assert!(flags(bad).is_err_and(|fault| fault.contains(bad)), "{bad}");
+        }
     }
 
     #[test]

@@ -190,7 +190,7 @@ fn volumes(
             Ok(Volume::Secret { files: files.collect::<Result<_, _>>()? })
         }
         kind @ (VolumeKind::Bucket { .. } | VolumeKind::Nfs { .. }) => {
-            let volume = config.files.volume(kind, &config.data_dir);
+            let volume = config.files.volume(kind, &config.data_dir, config.id_base);
             Ok(volume.ok_or(LaunchFault::Unsupported("a volume"))??)
         }
         VolumeKind::CloudSql(_) => Ok(Volume::Sockets),

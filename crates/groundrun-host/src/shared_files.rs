@@ -6,10 +6,10 @@ use std::{
 };
 
 use groundrun_core::{
-    files::{DirectoryOptions, is_bucket},
+    files::{DirectoryOptions, gcsfuse_flags, is_bucket},
     port::{VolumeKind, VolumeSpec},
 };
-use groundrun_shim::protocol::{Directory, Volume};
+use groundrun_shim::protocol::{Directory, Mounter, Volume};
 
 /// Name, in the data directory, of the buckets that nobody mapped to anything.
 const BUCKETS: &str = "buckets";
@@ -28,6 +28,8 @@ pub struct SharedFiles {
 pub enum BucketHome {
     /// This directory, which a person made.
     Directory(PathBuf),
+    /// What this program mounts, gcsfuse or one that is called like it, with the credentials of the server's user.
+    Program(PathBuf),
 }
 
 /// Why files that tasks share cannot be had here; for a person.
@@ -76,10 +78,11 @@ impl SharedFiles {
         &self,
         kind: &VolumeKind,
         data_dir: &Path,
+        id_base: u32,
     ) -> Option<Result<Volume, FilesFault>> {
         match kind {
             VolumeKind::Bucket { bucket, read_only, mount_options } => {
-                Some(self.bucket(bucket, *read_only, mount_options, data_dir))
+                Some(self.bucket(bucket, *read_only, mount_options, data_dir, id_base))
             }
             VolumeKind::Nfs { server, path, read_only } => {
                 Some(self.nfs(server, path).map(|directory| {
@@ -103,15 +106,26 @@ impl SharedFiles {
         read_only: bool,
         options: &[String],
         data_dir: &Path,
+        id_base: u32,
     ) -> Result<Volume, FilesFault> {
         if !is_bucket(bucket) {
             return Err(FilesFault::NoBucket(bucket.to_owned()));
         }
-        let options = directory_options(bucket, options)?;
         let (path, is_servers) = match self.buckets.get(bucket) {
             Some(BucketHome::Directory(path)) => (path.clone(), false),
+            Some(BucketHome::Program(program)) => {
+                let mut arguments = program_flags(bucket, options, id_base)?;
+                arguments.push(bucket.to_owned());
+                return Ok(Volume::Mounted(Mounter {
+                    what: format!("bucket {bucket}"),
+                    program: program.clone(),
+                    arguments,
+                    read_only,
+                }));
+            }
             None => (own_bucket(data_dir, bucket), true),
         };
+        let options = directory_options(bucket, options)?;
         Ok(Volume::Directory(Directory {
             path,
             below: options.only_dir,
@@ -145,10 +159,16 @@ impl SharedFiles {
         if !is_bucket(bucket) {
             return Err(FilesFault::NoBucket(bucket.to_owned()));
         }
-        directory_options(bucket, options)?;
-        match self.buckets.get(bucket) {
+        let home = self.buckets.get(bucket);
+        match home {
+            Some(BucketHome::Program(_)) => program_flags(bucket, options, 0).map(drop)?,
+            Some(BucketHome::Directory(_)) | None => {
+                directory_options(bucket, options).map(drop)?
+            }
+        }
+        match home {
             Some(BucketHome::Directory(path)) => is_there(format!("bucket {bucket}"), path),
-            None => Ok(()),
+            Some(BucketHome::Program(_)) | None => Ok(()),
         }
     }
 
@@ -163,6 +183,15 @@ impl SharedFiles {
 
 fn directory_options(bucket: &str, options: &[String]) -> Result<DirectoryOptions, FilesFault> {
     DirectoryOptions::of(options)
+        .map_err(|fault| FilesFault::Option { bucket: bucket.to_owned(), why: fault.to_string() })
+}
+
+fn program_flags(
+    bucket: &str,
+    options: &[String],
+    id_base: u32,
+) -> Result<Vec<String>, FilesFault> {
+    gcsfuse_flags(options, |id| id_base.saturating_add(id))
         .map_err(|fault| FilesFault::Option { bucket: bucket.to_owned(), why: fault.to_string() })
 }
 
@@ -192,7 +221,7 @@ mod tests {
     }
 
     fn of(files: &SharedFiles, kind: &VolumeKind) -> Result<Directory, FilesFault> {
-        match files.volume(kind, Path::new("/data")).expect("it is of this kind")? {
+        match files.volume(kind, Path::new("/data"), 0).expect("it is of this kind")? {
             Volume::Directory(directory) => Ok(directory),
             other => panic!("{other:?}"),
         }
@@ -220,6 +249,19 @@ mod tests {
     }
 
     #[test]
+    fn a_program_is_told_the_bucket_and_who_may_use_it() {
+        let mut files = SharedFiles::default();
+        files.buckets.insert("abc".into(), BucketHome::Program("/usr/bin/gcsfuse".into()));
+        let volume = files.volume(&bucket("abc", &["implicit-dirs"]), Path::new("/data"), 1 << 20);
+        let Some(Ok(Volume::Mounted(mounter))) = volume else { panic!("{volume:?}") };
+        assert_eq!(mounter.program, Path::new("/usr/bin/gcsfuse"));
+        assert_eq!(mounter.arguments.last().map(String::as_str), Some("abc"));
+        assert!(mounter.arguments.contains(&"--uid=1048576".to_owned()), "{mounter:?}");
+        assert_eq!(files.check_bucket("abc", &["file-mode=600".to_owned()]), Ok(()));
+        assert!(files.check_bucket("abc", &["key-file=/x".to_owned()]).is_err());
+    }
+
+    #[test]
     fn no_name_leads_out_of_the_buckets() {
         let files = SharedFiles::default();
         for name in ["..", "../x", "a/../../b", "/etc", "", "."] {
@@ -237,7 +279,7 @@ mod tests {
         assert!(
             fault
                 .to_string()
-                .starts_with("bucket abc: mountOptions: \"temp-dir=/x\" has no meaning")
+                .starts_with("bucket abc: mountOptions: \"temp-dir=/x\" is not known here")
         );
         assert!(of(&SharedFiles::default(), &bucket("abc", &["temp-dir=/x"])).is_err());
     }

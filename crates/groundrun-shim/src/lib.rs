@@ -11,6 +11,7 @@ mod connection;
 pub mod dir;
 pub mod enter;
 pub mod log;
+mod mounter;
 pub mod protocol;
 mod relay;
 mod sandbox;

@@ -10,11 +10,15 @@
 //! says and is told ([`News`], [`Wish`], [`ExitRecord`]) only ever grows by variants at the end. [`Launch`] and all that is in
 //! it may change: spawner and server are of one build.
 
+mod shared;
+
 use std::{fmt, os::fd::OwnedFd, path::PathBuf, time::Duration};
 
 use groundrun_core::record;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
+
+pub use shared::{Directory, Mounter};
 
 /// Version of everything in this module. A server talks to shims of its own and of older versions: those of version 1
 /// have one container each.
@@ -140,6 +144,8 @@ pub enum Volume {
     },
     /// A directory of the machine's, with all that is in it. It outlives the attempt.
     Directory(Directory),
+    /// What a program of the machine's user mounts, for as long as the attempt lasts.
+    Mounted(Mounter),
     /// The sockets of the launch's [`Instance`]s. At most once.
     Sockets,
     /// In memory, made by the shim with these files, which nobody can change.
@@ -214,23 +220,6 @@ pub struct SecretFile {
     pub mode: u32,
     /// What is in it: place among what is sealed.
     pub sealed: usize,
-}
-
-/// A directory of the machine's that tasks share.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Directory {
-    /// Absolute.
-    pub path: PathBuf,
-    /// A directory below it that is shown in its place, and made if it is missing: relative, without `..`.
-    pub below: Option<String>,
-    /// Nothing can be written.
-    pub read_only: bool,
-    /// Whose it is in the containers; where absent the user of each one's program.
-    pub uid: Option<u32>,
-    /// Likewise, the group.
-    pub gid: Option<u32>,
-    /// Whether the server made it, and nobody but it can reach it: then it is opened to all ids of containers.
-    pub is_servers: bool,
 }
 
 /// A volume in a container's file system.

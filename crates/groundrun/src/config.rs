@@ -227,7 +227,9 @@ impl Ground {
             })
             .map_err(Stop::bad_input)?,
             networks: networks::mapped(&file.networks, &args.vpc_networks)?,
-            files: shared_files::resolve(args, &file.buckets, &file.nfs)?,
+            files: shared_files::resolve(args, &file.buckets, &file.nfs, |name| {
+                surroundings.on_path(name)
+            })?,
         })
     }
 }

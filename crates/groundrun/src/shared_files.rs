@@ -13,8 +13,23 @@ use crate::cli::{GroundArgs, exit::Stop};
 #[serde(deny_unknown_fields)]
 pub(crate) struct BucketFile {
     /// With its files.
-    directory: PathBuf,
+    directory: Option<PathBuf>,
+    /// Mounts it.
+    gcsfuse: Option<Gcsfuse>,
 }
+
+/// The program of the machine's user.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(untagged)]
+enum Gcsfuse {
+    /// The one on the PATH, where true.
+    Found(bool),
+    /// This one.
+    At(PathBuf),
+}
+
+/// In place of a directory: the program on the PATH.
+const GCSFUSE: &str = "gcsfuse";
 
 /// `[nfs."SERVER:/PATH"]`.
 #[derive(Clone, Debug, Deserialize)]
@@ -29,17 +44,26 @@ pub(crate) fn resolve(
     args: &GroundArgs,
     buckets: &BTreeMap<String, BucketFile>,
     nfs: &BTreeMap<String, NfsFile>,
+    find: impl Fn(&str) -> Option<PathBuf>,
 ) -> Result<SharedFiles, Stop> {
     let mut files = SharedFiles::default();
-    let from_file = buckets.iter().map(|(name, file)| (name, &file.directory));
-    let from_flags = args.buckets.iter().map(|(name, directory)| (name, directory));
-    for (name, directory) in from_file.chain(from_flags) {
+    let mut homes = Vec::new();
+    for (name, file) in buckets {
+        homes.push((name, home(name, file, &find)?));
+    }
+    for (name, directory) in &args.buckets {
+        let home = match directory.as_os_str() == GCSFUSE {
+            true => BucketHome::Program(found(name, &find)?),
+            false => BucketHome::Directory(absolute(name, directory.clone())?),
+        };
+        homes.push((name, home));
+    }
+    for (name, home) in homes {
         if !is_bucket(name) {
             return Err(Stop::bad_input(format!(
                 "{name:?} is no name of a bucket, such as --bucket my-bucket=DIR or [buckets.my-bucket]"
             )));
         }
-        let home = BucketHome::Directory(absolute(name, directory.clone())?);
         files.buckets.insert(name.clone(), home);
     }
     let from_file = nfs.iter().map(|(name, file)| (name, &file.directory));
@@ -55,6 +79,32 @@ pub(crate) fn resolve(
         files.nfs.insert(key, absolute(name, directory.clone())?);
     }
     Ok(files)
+}
+
+fn home(
+    name: &str,
+    file: &BucketFile,
+    find: impl Fn(&str) -> Option<PathBuf>,
+) -> Result<BucketHome, Stop> {
+    match (&file.directory, &file.gcsfuse) {
+        (Some(directory), None | Some(Gcsfuse::Found(false))) => {
+            Ok(BucketHome::Directory(absolute(name, directory.clone())?))
+        }
+        (None, Some(Gcsfuse::Found(true))) => Ok(BucketHome::Program(found(name, find)?)),
+        (None, Some(Gcsfuse::At(program))) => {
+            Ok(BucketHome::Program(absolute(name, program.clone())?))
+        }
+        _ => Err(Stop::bad_input(format!(
+            "[buckets.{name}] takes either directory = \"/a/directory\" or gcsfuse = true (or the program's path)"
+        ))),
+    }
+}
+
+fn found(name: &str, find: impl Fn(&str) -> Option<PathBuf>) -> Result<PathBuf, Stop> {
+    let why = format!(
+        "bucket {name}: there is no {GCSFUSE} on the PATH: install it, or map the bucket to a directory"
+    );
+    find(GCSFUSE).ok_or_else(|| Stop::bad_input(why))
 }
 
 /// As seen from where the program was started.
@@ -92,7 +142,8 @@ mod tests {
         };
         let args =
             GroundArgs { buckets: mappings(buckets), nfs: mappings(nfs), ..GroundArgs::default() };
-        resolve(&args, &file.buckets, &file.nfs).map_err(|stop| stop.lines.concat())
+        let find = |name: &str| Some(PathBuf::from("/usr/bin").join(name));
+        resolve(&args, &file.buckets, &file.nfs, find).map_err(|stop| stop.lines.concat())
     }
 
     #[test]
@@ -106,6 +157,21 @@ mod tests {
         let nfs = |server: &str, path: &str| &files.nfs[&(server.to_owned(), path.to_owned())];
         assert_eq!(nfs("nas", "/x").as_os_str(), "/x");
         assert_eq!(nfs("10.0.0.1", "/y/z").as_os_str(), "/y");
+    }
+
+    #[test]
+    fn a_bucket_may_be_what_gcsfuse_mounts() {
+        let file = "[buckets.one]\ngcsfuse = true\n[buckets.two]\ngcsfuse = \"/opt/gcsfuse\"\n";
+        let files = resolved(file, &["three=gcsfuse", "four=./gcsfuse"], &[]).expect("it resolves");
+        let program = |path: &str| BucketHome::Program(path.into());
+        assert_eq!(files.buckets["one"], program("/usr/bin/gcsfuse"));
+        assert_eq!(files.buckets["two"], program("/opt/gcsfuse"));
+        assert_eq!(files.buckets["three"], program("/usr/bin/gcsfuse"));
+        assert!(matches!(files.buckets["four"], BucketHome::Directory(_)));
+        for both in ["directory = \"/x\"\ngcsfuse = true", "gcsfuse = false", ""] {
+            let fault = resolved(&format!("[buckets.one]\n{both}"), &[], &[]).expect_err(both);
+            assert!(fault.contains("takes either directory"), "{fault}");
+        }
     }
 
     #[test]

@@ -39,6 +39,7 @@ const ON_TEMPLATE: &str =
 const KUBERNETES: &str = "is not supported by Cloud Run.";
 const VOLUME: &str = "Filestore volumes are not supported: use an nfs volume with the address and the path of the instance's share.";
 const IN_FULL: &str = "should not be used directly: use `name`.";
+const READ_ONLY: &str = "Nothing can be written there.";
 const SERVER: &str = "Set by the server.";
 
 /// Every field of the bodies of `jobs.create`, `jobs.replaceJob` and `jobs.run`.
@@ -461,11 +462,7 @@ pub const FIELDS: &[FieldRule] = &[
         Honoured,
         "`gcsfuse.run.googleapis.com` alone.",
     ),
-    rule(
-        "Job.spec.template.spec.template.spec.volumes[].csi.readOnly",
-        Honoured,
-        "Nothing can be written to the bucket.",
-    ),
+    rule("Job.spec.template.spec.template.spec.volumes[].csi.readOnly", Honoured, READ_ONLY),
     rule(
         "Job.spec.template.spec.template.spec.volumes[].csi.volumeAttributes",
         Honoured,
@@ -504,11 +501,7 @@ pub const FIELDS: &[FieldRule] = &[
         Honoured,
         "Absolute; with the server what `[nfs.\"SERVER:/PATH\"]` or `--nfs` maps it to, else the job is not Ready, `VolumeNotMapped`.",
     ),
-    rule(
-        "Job.spec.template.spec.template.spec.volumes[].nfs.readOnly",
-        Honoured,
-        "Nothing can be written to it.",
-    ),
+    rule("Job.spec.template.spec.template.spec.volumes[].nfs.readOnly", Honoured, READ_ONLY),
     rule(
         "Job.spec.template.spec.template.spec.volumes[].nfs.server",
         Honoured,

@@ -27,5 +27,6 @@ pub(crate) use root::{
 };
 pub(crate) use start::{OomScore, Output, Running, Tools, start};
 pub(crate) use user_namespace::user_namespace;
+pub(crate) use volumes::PLACE as VOLUMES;
 
 use start::Plan;

@@ -25,13 +25,14 @@ use super::{
 };
 use crate::{
     enter::Ids,
+    mounter,
     protocol::{Container, Launch, Mount, Volume},
     sealed::Sealed,
     sys,
 };
 
 /// Where the shim's namespace has them: below the attempt's directory, which nobody else sees there.
-const PLACE: &str = "volumes";
+pub(crate) const PLACE: &str = "volumes";
 
 /// A volume is for files, and neither for devices nor for another user's rights.
 pub(super) const ATTRIBUTES: MountAttrFlags =
@@ -49,9 +50,11 @@ pub(super) fn make(
     mut sockets: Option<OwnedFd>,
 ) -> Result<(), Failure> {
     let step = "make the volumes";
-    sys::process::new_mount_namespace().ours(step)?;
-    mount_change("/", MountPropagationFlags::REC | MountPropagationFlags::PRIVATE)
-        .ours("make mounts private")?;
+    if !mounter::is_needed(launch) {
+        sys::process::new_mount_namespace().ours(step)?;
+        mount_change("/", MountPropagationFlags::REC | MountPropagationFlags::PRIVATE)
+            .ours("make mounts private")?;
+    }
     // All of them before the place is covered: those on disk are there.
     let indexes = 0..launch.volumes.len();
     let made = indexes.map(|index| make_for_all(launch, index, ids, sealed, &mut sockets));
@@ -82,11 +85,17 @@ fn make_for_all(
     sockets: &mut Option<OwnedFd>,
 ) -> Result<Vec<(String, OwnedFd)>, Failure> {
     let owner = Owner { uid: launch.id_base, gid: launch.id_base };
-    let Volume::Directory(directory) = &launch.volumes[index] else {
-        return Ok(vec![(
-            index.to_string(),
-            make_one(&launch.volumes[index], sealed, owner, sockets)?,
-        )]);
+    let directory = match &launch.volumes[index] {
+        Volume::Directory(directory) => directory,
+        Volume::Mounted(mounter) => {
+            let step = format_args!("show {}", mounter.what);
+            let tree = clone(&mounter::place(&launch.attempt_dir, index)).ours(step)?;
+            let mut attributes = ATTRIBUTES;
+            attributes.set(MountAttrFlags::MOUNT_ATTR_RDONLY, mounter.read_only);
+            sys::mount::set_attributes(tree.as_fd(), attributes).ours(step)?;
+            return Ok(vec![(index.to_string(), tree)]);
+        }
+        volume => return Ok(vec![(index.to_string(), make_one(volume, sealed, owner, sockets)?)]),
     };
     let mounts = |container: &Container| container.mounts.iter().any(|one| one.volume == index);
     let containers = launch.containers.iter().enumerate();
@@ -132,8 +141,8 @@ fn make_one(
         Volume::Sockets => {
             sockets.take().ok_or_else(|| Failure::ours("the sockets of databases are a volume once"))
         }
-        Volume::Directory(directory) => {
-            Err(Failure::ours(format!("{} is shown to nobody", directory.path.display())))
+        Volume::Directory(_) | Volume::Mounted(_) => {
+            Err(Failure::ours("a volume of the machine's is not made for all containers alike"))
         }
         Volume::Image { file } => make_of_image(file, owner).ours(
             "make a volume on disk with a size limit (it takes root, loop devices and ext4; without them give no limit, or \

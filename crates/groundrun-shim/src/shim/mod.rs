@@ -28,6 +28,7 @@ use peers::Peers;
 use crate::{
     clock::now,
     log,
+    mounter::Mounters,
     protocol::{Cause, End, Exit, ExitRecord, Given, Launch, News},
     relay::Relay,
     sandbox::{self, Failure, Layers, Tools},
@@ -89,12 +90,17 @@ fn live(
         false => Relay::start(&launch).map(Some),
     };
     let entered = relay.and_then(|relay| {
+        // Likewise, and in a mount namespace that nothing else of ours is in.
+        let mounters = Mounters::start(&launch)?;
         network::enter(launch.network, namespace, tools.ids)?;
-        Ok((relay, make_cgroups(&launch)?))
+        Ok((relay, mounters, make_cgroups(&launch)?))
     });
     let (record, cgroups) = match entered {
-        Ok((relay, cgroups)) => {
-            (attend(&mut launch, sealed, tools, attempt, &cgroups, relay, peers), cgroups)
+        Ok((relay, mounters, cgroups)) => {
+            let record = attend(&mut launch, sealed, tools, attempt, &cgroups, relay, peers);
+            // What they have not written back yet is there when the end is told.
+            drop(mounters);
+            (record, cgroups)
         }
         Err(failure) => (failed(failure), Vec::new()),
     };

@@ -10,6 +10,7 @@ mod files;
 mod lab;
 mod leftovers;
 mod logs;
+mod mounters;
 mod once;
 mod probes;
 mod relay;
@@ -49,6 +50,7 @@ fn main() -> ExitCode {
         relay::TESTS,
         secrets::TESTS,
         directories::TESTS,
+        mounters::TESTS,
     ];
     let mut tests = tests.concat();
     if user::is_one() {

@@ -30,6 +30,10 @@ pub(crate) const OF_ROOT: &[&str] = &[
     "neither_the_spawner_nor_the_shim_keeps_what_a_secret_holds",
     // Loop devices are root's.
     "a_volume_on_disk_is_held_to_its_size",
+    // The device of FUSE is root's on some machines.
+    "what_a_task_writes_to_a_programs_mount_is_with_the_program_when_it_ends",
+    "a_programs_mount_that_is_read_only_takes_nothing",
+    "a_program_ends_with_a_shim_that_is_killed",
     // An ordinary user shows files without an id map.
     "on_disk_a_programs_files_are_the_directorys_owners",
     "files_are_shown_as_those_of_the_user_that_is_asked_for",

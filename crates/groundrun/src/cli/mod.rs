@@ -149,7 +149,8 @@ pub(crate) struct GroundArgs {
     #[arg(long = "vpc-network", value_parser = crate::networks::flag, value_name = "NAME=…")]
     pub(crate) vpc_networks: Vec<NetworkFlag>,
 
-    /// Directory that is the bucket NAME of Cloud Storage [default: `buckets/NAME` below the data directory]. May be repeated.
+    /// Directory that is the bucket NAME of Cloud Storage, or `gcsfuse` to have it mounted by that program [default: `buckets/NAME`
+    /// below the data directory]. May be repeated.
     #[arg(
         long = "bucket",
         env = "GROUNDRUN_BUCKETS",
