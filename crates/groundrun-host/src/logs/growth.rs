@@ -162,8 +162,9 @@ mod tests {
         let dir = tempfile::tempdir().expect("a directory");
         let growth = Growth::default();
         let listen = || {
-            let (heard, news) = mpsc::channel();
-            let call: Grown = Arc::new(move || heard.send(()).unwrap_or_default());
+            // One word is enough to know that there is more.
+            let (heard, news) = mpsc::sync_channel(1);
+            let call: Grown = Arc::new(move || heard.try_send(()).unwrap_or_default());
             (growth.listen(dir.path(), call).expect("it can be watched"), news)
         };
         let (first, of_first) = listen();

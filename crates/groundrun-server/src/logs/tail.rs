@@ -208,9 +208,7 @@ impl Tail {
             if !entries.is_empty() {
                 return Some(line(&entries));
             }
-            if self.phase.is_none() {
-                return None;
-            }
+            self.phase.as_ref()?;
             if more == More::No && !self.wait().await {
                 return None;
             }

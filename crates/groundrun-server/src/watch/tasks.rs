@@ -86,8 +86,8 @@ impl Watch {
         for part in parts {
             let Some(one) = executions.get_mut(&part.uid) else { continue };
             let ranges = match &part.tasks {
-                Which::One(task) => vec![*task..task.saturating_add(1)],
-                Which::All { .. } => stretches(one.count),
+                Which::One(task) => stretches(*task..task.saturating_add(1)),
+                Which::All { .. } => stretches(0..one.count),
             };
             for range in ranges {
                 let skip = |task: &u32| match &part.tasks {
@@ -207,9 +207,10 @@ fn earlier(bare: &Execution, whole: &Execution, life: &Life) -> Execution {
     earlier
 }
 
-fn stretches(count: u32) -> Vec<Range<u32>> {
-    let starts = (0..count).step_by(STRETCH as usize);
-    starts.map(|start| start..count.min(start.saturating_add(STRETCH))).collect()
+fn stretches(tasks: Range<u32>) -> Vec<Range<u32>> {
+    let end = tasks.end;
+    let starts = tasks.step_by(STRETCH as usize);
+    starts.map(|start| start..end.min(start.saturating_add(STRETCH))).collect()
 }
 
 fn attempts_of(
