@@ -41,6 +41,9 @@ const VOLUME: &str = "Filestore volumes are not supported: use an nfs volume wit
 const IN_FULL: &str = "should not be used directly: use `name`.";
 const READ_ONLY: &str = "Nothing can be written there.";
 const SERVER: &str = "Set by the server.";
+const RUN_TOKEN: &str = "A new one makes its execution; the job is Ready when that has succeeded.";
+const START_TOKEN: &str = "A new one makes its execution; the job is Ready when that has started.";
+const DELAY: &str = "Begins when no regular one waits, within 12 hours; is over 12 hours later.";
 
 /// Every field of the bodies of `jobs.create`, `jobs.replaceJob` and `jobs.run`.
 pub const FIELDS: &[FieldRule] = &[
@@ -107,16 +110,8 @@ pub const FIELDS: &[FieldRule] = &[
     ),
     rule("Job.metadata.selfLink", Ignored, SERVER),
     rule("Job.metadata.uid", Ignored, SERVER),
-    rule(
-        "Job.spec.runExecutionToken",
-        Honoured,
-        "A new one makes the execution of that name; the job is Ready when it has succeeded.",
-    ),
-    rule(
-        "Job.spec.startExecutionToken",
-        Honoured,
-        "A new one makes the execution of that name; the job is Ready when it has started.",
-    ),
+    rule("Job.spec.runExecutionToken", Honoured, RUN_TOKEN),
+    rule("Job.spec.startExecutionToken", Honoured, START_TOKEN),
     rule(
         "Job.spec.template.metadata.annotations",
         Stored,
@@ -201,12 +196,7 @@ pub const FIELDS: &[FieldRule] = &[
     rule("Job.spec.template.metadata.resourceVersion", Refused, ON_TEMPLATE),
     rule("Job.spec.template.metadata.selfLink", Refused, ON_TEMPLATE),
     rule("Job.spec.template.metadata.uid", Refused, ON_TEMPLATE),
-    rule(
-        "Job.spec.template.spec.delayExecution",
-        Honoured,
-        "Begins when no regular execution waits for room; fails when that is not within 12 hours, or when it takes more \
-         than 12 hours from there on.",
-    ),
+    rule("Job.spec.template.spec.delayExecution", Honoured, DELAY),
     rule(
         "Job.spec.template.spec.parallelism",
         Honoured,

@@ -14,6 +14,7 @@ mod replacements;
 mod resources;
 mod runs;
 mod secrets;
+mod table;
 mod tasks;
 mod volumes;
 
