@@ -18,6 +18,7 @@ mod name;
 mod probe;
 mod quota;
 mod replacement;
+mod rule;
 mod run;
 mod secret;
 mod shared;
