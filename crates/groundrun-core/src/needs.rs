@@ -122,7 +122,6 @@ impl Needs {
             instances: instances::named(annotations),
             connection: connection::connection(annotations),
             files: files::needs(task),
-            ..Self::default()
         }
     }
 }
