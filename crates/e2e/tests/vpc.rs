@@ -1,4 +1,5 @@
 //! Jobs that name a connector or an interface: what their tasks reach by it, shown on a machine made of network namespaces.
+//! And jobs that name a policy for their images, or a key.
 
 use std::{fs, os::unix::fs::PermissionsExt};
 
@@ -245,4 +246,49 @@ fn on_the_machines_network_a_connector_is_refused_by_name() {
         assert!(message.contains("'conn'") && message.contains(why), "{message}");
         lab.finish();
     }
+}
+
+#[test]
+fn gcloud_names_a_policy_that_is_heeded_and_a_key_that_is_refused_by_name() {
+    let files = tempfile::tempdir().expect("a directory");
+    let settings = files.path().join("settings.toml");
+    let policy = "[binary_authorization.default]\nimages = [\"registry.example/acme/\"]\n";
+    fs::write(&settings, policy).expect("written");
+    let flags = ["--config", &settings.display().to_string()].map(str::to_owned).to_vec();
+    let lab = Lab::with(Options { flags, ..Options::default() });
+    let image = "--image=builtin.groundrun/job";
+    let create = |name: &str, further: &[&str]| {
+        lab.gcloud(&[&["run", "jobs", "create", name, image, "--args=exit,0"], further].concat())
+    };
+    let refused = create("strict", &["--binary-authorization=default"]).badly(1);
+    let why = "Container image 'builtin.groundrun/job' is not authorized by policy 'default'";
+    assert!(refused.err.contains(why), "{}", refused.err);
+    let ready = lab::condition(&lab.ok("GET", "jobs/strict", None), "Ready");
+    assert_eq!(ready["reason"], "ContainerImageUnauthorized");
+    let run = lab.call("POST", &lab.path("jobs/strict:run"), Some(&json!({})));
+    assert_eq!(run.status, 400, "{}", String::from_utf8_lossy(&run.body));
+
+    create("broken", &["--binary-authorization=default", "--breakglass=a fire"]).well();
+    let annotations = lab.ok("GET", "jobs/broken", None)["metadata"]["annotations"].clone();
+    assert_eq!(annotations["run.googleapis.com/binary-authorization"], "default");
+    assert_eq!(annotations["run.googleapis.com/binary-authorization-breakglass"], "a fire");
+    lab.gcloud(&["run", "jobs", "execute", "broken", "--wait"]).well();
+
+    let other =
+        create("other", &["--binary-authorization=projects/p/platforms/cloudRun/policies/q"]);
+    let other = other.badly(1);
+    assert!(other.err.contains("[binary_authorization.q]"), "{}", other.err);
+    let ready = lab::condition(&lab.ok("GET", "jobs/other", None), "Ready");
+    assert_eq!(ready["reason"], "ContainerImageAuthorizationCheckFailed");
+
+    let key = "projects/p/locations/us-central1/keyRings/r/cryptoKeys/k";
+    let keyed = create("keyed", &["--key", key]).badly(1);
+    for part in
+        ["run.googleapis.com/encryption-key", "customer-managed encryption keys are not supported"]
+    {
+        assert!(keyed.err.contains(part), "{}", keyed.err);
+    }
+    let stored = lab.call("GET", &lab.path("jobs/keyed"), None);
+    assert_eq!(stored.status, 404, "nothing is accepted and dropped");
+    lab.finish();
 }

@@ -4,6 +4,7 @@
 
 pub mod admit;
 pub mod allot;
+mod authorization;
 mod connection;
 mod containers;
 pub mod context;

@@ -3,7 +3,7 @@
 
 use std::{collections::BTreeMap, fmt};
 
-use crate::{connection, files, instances, record::Job, secrets};
+use crate::{authorization, connection, files, instances, record::Job, secrets};
 
 /// A version of a secret, as a spec names it.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -71,6 +71,17 @@ pub enum Egress {
     All,
 }
 
+/// By which policies images may run.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Authorization {
+    /// Names of the policies, all of which are to be heeded; at least one.
+    pub policies: Vec<String>,
+    /// Why they are not to be heeded all the same, as somebody wrote.
+    pub breakglass: Option<String>,
+    /// As written in the job, one per container.
+    pub images: Vec<String>,
+}
+
 /// Files that tasks share, kept outside of any task.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum SharedFiles {
@@ -101,6 +112,8 @@ pub struct Needs {
     pub instances: Vec<String>,
     /// The network besides the default one.
     pub connection: Option<Connection>,
+    /// The policies for its images.
+    pub authorization: Option<Box<Authorization>>,
     /// In the order of the spec.
     pub files: Vec<SharedFiles>,
 }
@@ -122,6 +135,12 @@ impl Needs {
             instances: instances::named(annotations),
             connection: connection::connection(annotations),
             files: files::needs(task),
+            authorization: authorization::authorization(
+                &job.annotations,
+                annotations,
+                task.containers.iter().map(|one| one.image.clone().unwrap_or_default()),
+            )
+            .map(Box::new),
         }
     }
 }

@@ -258,6 +258,8 @@ pub fn check_failure(fault: &CheckFault) -> Failure {
                 NeedKind::Secret => "SecretsAccessCheckFailed",
                 NeedKind::CloudSqlInstance => "CloudSqlInstanceNotMapped",
                 NeedKind::Network => "VpcNetworkNotFound",
+                NeedKind::Authorization => "ContainerImageUnauthorized",
+                NeedKind::Policy => "ContainerImageAuthorizationCheckFailed",
                 NeedKind::Files => "VolumeNotMapped",
             };
             Failure { reason: Some(reason.to_owned()), message: message.clone() }

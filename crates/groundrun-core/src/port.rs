@@ -419,6 +419,10 @@ pub enum NeedKind {
     CloudSqlInstance,
     /// Google's reason `VpcNetworkNotFound`.
     Network,
+    /// Google's reason `ContainerImageUnauthorized`.
+    Authorization,
+    /// Google's reason `ContainerImageAuthorizationCheckFailed`.
+    Policy,
     /// Our reason `VolumeNotMapped`.
     Files,
 }

@@ -19,6 +19,7 @@ use groundrun_host::{
 use serde::Deserialize;
 
 use crate::{
+    authorization::{self, Policies},
     cli::{Adc, GroundArgs, Network, ServeArgs, WritableLayer, exit::Stop},
     cloudsql,
     networks::{self, NetworkFile},
@@ -71,6 +72,8 @@ pub(crate) struct File {
     buckets: BTreeMap<String, BucketFile>,
     #[serde(default)]
     nfs: BTreeMap<String, NfsFile>,
+    #[serde(default)]
+    binary_authorization: Policies,
 }
 
 /// `[images]`.
@@ -125,6 +128,8 @@ pub(crate) struct Ground {
     pub(crate) networks: BTreeMap<String, MappedNetwork>,
     /// What buckets and NFS directories are mapped to.
     pub(crate) files: SharedFiles,
+    /// Which images may run, where jobs name a policy.
+    pub(crate) policies: Policies,
 }
 
 /// What the surroundings say that a pure resolution needs.
@@ -230,6 +235,7 @@ impl Ground {
             files: shared_files::resolve(args, &file.buckets, &file.nfs, |name| {
                 surroundings.on_path(name)
             })?,
+            policies: authorization::checked(&file.binary_authorization)?,
         })
     }
 }

@@ -176,6 +176,7 @@ impl Running {
             networks,
             secrets,
             files: ground.files.clone(),
+            policies: ground.policies.clone(),
         };
         let asked: Arc<dyn Images> = Arc::new(
             Checked::start(Arc::new(provided), images.clone(), Arc::clone(&inbox))

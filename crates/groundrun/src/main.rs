@@ -13,6 +13,7 @@ use crate::{
     rights::Rights,
 };
 
+mod authorization;
 mod cli;
 mod client;
 mod cloudsql;

@@ -27,13 +27,13 @@ pub const FIELDS: &[FieldRule] = &[
     rule("Job.metadata.annotations", Stored, "Other keys of Google's own namespaces are refused."),
     rule(
         r#"Job.metadata.annotations["run.googleapis.com/binary-authorization"]"#,
-        Refused,
-        "binary authorization is not supported: no attestation is checked here. Remove the annotation.",
+        Honoured,
+        "Names one of `[binary_authorization.POLICY]`: which images may run, by the beginnings of their references or by digests, checked when the job is created or replaced. No attestation is checked.",
     ),
     rule(
         r#"Job.metadata.annotations["run.googleapis.com/binary-authorization-breakglass"]"#,
-        Refused,
-        "binary authorization is not supported: no attestation is checked here. Remove the annotation.",
+        Honoured,
+        "The policy is not heeded, and the reason that is given goes into the server's log.",
     ),
     rule(
         r#"Job.metadata.annotations["run.googleapis.com/client-name"]"#,
@@ -94,8 +94,8 @@ pub const FIELDS: &[FieldRule] = &[
     ),
     rule(
         r#"Job.spec.template.metadata.annotations["run.googleapis.com/binary-authorization"]"#,
-        Refused,
-        "binary authorization is not supported: no attestation is checked here. Remove the annotation.",
+        Honoured,
+        "Names one of `[binary_authorization.POLICY]`: which images may run, by the beginnings of their references or by digests, checked when the job is created or replaced. No attestation is checked.",
     ),
     rule(
         r#"Job.spec.template.metadata.annotations["run.googleapis.com/client-name"]"#,
@@ -121,7 +121,7 @@ pub const FIELDS: &[FieldRule] = &[
     rule(
         r#"Job.spec.template.metadata.annotations["run.googleapis.com/encryption-key"]"#,
         Refused,
-        "customer-managed encryption keys are not supported: encrypt the disk under the data directory, and remove the annotation.",
+        "customer-managed encryption keys are not supported: no key of Cloud KMS is here to encrypt anything with. Encrypt the disk under the data directory, and remove the annotation.",
     ),
     rule(
         r#"Job.spec.template.metadata.annotations["run.googleapis.com/execution-environment"]"#,

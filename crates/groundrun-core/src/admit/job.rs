@@ -13,7 +13,7 @@ use super::{
     secret, task,
     unsupported::{self, Body},
 };
-use crate::context::Context;
+use crate::{authorization, context::Context};
 
 /// Most tasks of an execution.
 const TASKS_MAX: i32 = 10_000;
@@ -61,6 +61,12 @@ pub(super) fn content(
     identity(&document, context, faults);
     unsupported::refuse(Body::Job, &document, faults);
     let metadata = document.metadata.unwrap_or_default();
+    if authorization::breaks_nothing(&metadata.annotations) {
+        faults.add(
+            "metadata.annotations",
+            format!("Annotation '{}' needs a policy to break.", authorization::BREAKGLASS),
+        );
+    }
     Content {
         labels: labels(Owner::Job, metadata.labels, faults),
         annotations: annotations(Owner::Job, metadata.annotations, faults),

@@ -9,6 +9,7 @@ use super::{
     job::{Content, content},
 };
 use crate::{
+    authorization,
     context::Context,
     record::Job,
     render::{parse_resource_version, resource_version},
@@ -24,7 +25,7 @@ pub struct Replacement {
     pub annotations: BTreeMap<String, String>,
     /// The old one itself where nothing in it changed.
     pub spec: Arc<v1::JobSpec>,
-    /// One more where the spec changed: only then is the job to be checked again.
+    /// One more where the spec changed, or the policy for its images: only then is the job to be checked again.
     pub generation: i32,
     /// The execution that a new token asks for, by its name.
     pub execution: Option<String>,
@@ -59,7 +60,8 @@ pub fn replacement(
         return Err(ApiError::conflict(&old.name, Versions { given: &given, current: &current }));
     }
     let execution = new_execution(old, &spec);
-    let changed = spec != token::shown(old);
+    let changed =
+        spec != token::shown(old) || !authorization::is_same(&old.annotations, &annotations);
     let spec = if spec == *old.spec { Arc::clone(&old.spec) } else { Arc::new(spec) };
     let generation = old.generation.saturating_add(i32::from(changed));
     Ok(Replacement { labels, annotations, spec, generation, execution })

@@ -3,6 +3,7 @@
 //! What is missing is looked for again every second for a while: whoever was told adds it, and need not wait until the engine
 //! asks the next time.
 
+mod authorization;
 mod cloudsql;
 mod networks;
 mod secrets;
@@ -27,6 +28,8 @@ use groundrun_core::{
 };
 use groundrun_host::{SharedFiles, instances::Target, network::Networks};
 
+use crate::authorization::Policies;
+
 /// Checks that wait: a job each, and a project has at most 1,000 in a region. What is dropped is asked again.
 const QUEUE_MAX: usize = 1024;
 
@@ -43,12 +46,15 @@ pub(crate) struct Provided {
     pub(crate) secrets: Arc<dyn Secrets>,
     /// Buckets and NFS directories.
     pub(crate) files: SharedFiles,
+    /// Which images may run, where jobs name a policy.
+    pub(crate) policies: Policies,
 }
 
 impl Provisions for Provided {
     fn check(&self, needs: &Needs) -> Result<(), NeedFault> {
         secrets::check(&*self.secrets, needs)?;
         cloudsql::check(&needs.instances, &self.instances)?;
+        needs.authorization.iter().try_for_each(|it| authorization::check(&self.policies, it))?;
         needs.connection.iter().try_for_each(|it| networks::check(&self.networks, it))?;
         volumes::check(&self.files, needs)
     }

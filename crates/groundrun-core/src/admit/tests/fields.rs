@@ -155,6 +155,9 @@ fn document(path: &str, value: &Value) -> Value {
             json!({"name": "x", "emptyDir": {}}),
         );
     }
+    if path.contains("breakglass") {
+        document = with(document, &pointer(&path.replace("-breakglass", "")), json!("x"));
+    }
     if path.contains("vpc-access-egress") {
         let connector = pointer(&path.replace("egress", "connector"));
         document = with(document, &connector, json!("x"));

@@ -173,3 +173,18 @@ fn all_faults_of_a_document_are_found_at_once() {
     }
     insta::assert_snapshot!(faults(document).join("\n"));
 }
+
+#[test]
+fn a_glass_is_broken_where_there_is_a_policy() {
+    let annotated = |name: &str, document| {
+        with(document, &format!("/metadata/annotations/run.googleapis.com~1{name}"), json!("x"))
+    };
+    let alone = annotated("binary-authorization-breakglass", least());
+    assert_eq!(
+        faults(alone.clone()),
+        [
+            "metadata.annotations: Annotation 'run.googleapis.com/binary-authorization-breakglass' needs a policy to break."
+        ]
+    );
+    admitted(annotated("binary-authorization", alone));
+}

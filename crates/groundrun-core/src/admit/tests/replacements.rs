@@ -45,6 +45,15 @@ fn only_a_change_of_the_spec_raises_the_generation() {
 }
 
 #[test]
+fn another_policy_is_another_generation() {
+    let old = job(by_gcloud());
+    let place = "/metadata/annotations/run.googleapis.com~1binary-authorization";
+    let new = replaced(&old, with(shown(&old), place, json!("default"))).expect("it is admitted");
+    assert_eq!(new.generation, 2, "its images are to be looked at");
+    assert_eq!(new.spec, old.spec);
+}
+
+#[test]
 fn a_whole_document_replaces_labels_and_annotations() {
     let labelled = with(by_gcloud(), "/metadata/labels/team", json!("x"));
     let staged =
