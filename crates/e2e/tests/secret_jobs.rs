@@ -235,9 +235,9 @@ fn a_canary_in_any_file_of_a_lab_would_be_found() {
     let search = CanarySearch::of(&canary());
     let path = lab.data_dir().join("attempts-of-a-careless-server");
     fs::write(&path, format!("environment: {}", canary())).expect("written");
-    assert_eq!(search.files_below(lab.dir()), [path.clone()]);
+    assert_eq!(search.files_below(lab.dir()), std::slice::from_ref(&path));
     fs::write(&path, STANDARD.encode(format!("x{}", canary()))).expect("written");
-    assert_eq!(search.files_below(lab.dir()), [path.clone()]);
+    assert_eq!(search.files_below(lab.dir()), std::slice::from_ref(&path));
     fs::remove_file(path).expect("removed");
     lab.finish();
 }
