@@ -39,7 +39,9 @@ pub(super) fn check(
             .add(FIELD, "container-dependencies: must be a JSON map from names to lists of names");
         return;
     };
-    let position = |name: &str| containers.iter().position(|one| one.name.as_deref() == Some(name));
+    // An unnamed container gets a name later, and the annotation cannot mean it.
+    let named = |one: &Container, name: &str| !name.is_empty() && one.name.as_deref() == Some(name);
+    let position = |name: &str| containers.iter().position(|one| named(one, name));
     for (name, needed) in &map {
         let Some(index) = position(name) else {
             faults.add(FIELD, format!("container-dependencies: container '{name}' does not exist"));

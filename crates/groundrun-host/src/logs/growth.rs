@@ -150,7 +150,11 @@ impl fmt::Debug for Listening {
 
 #[cfg(test)]
 mod tests {
-    use std::{fs, sync::mpsc, time::Duration};
+    use std::{
+        fs,
+        sync::mpsc,
+        time::{Duration, Instant},
+    };
 
     use super::*;
 
@@ -188,6 +192,11 @@ mod tests {
         let shared = Arc::downgrade(&listening.shared);
         drop(listening);
         drop(growth);
+        // The thread may be looking at just this moment.
+        let begun = Instant::now();
+        while shared.upgrade().is_some() && begun.elapsed() < LONG {
+            thread::yield_now();
+        }
         assert!(shared.upgrade().is_none());
     }
 

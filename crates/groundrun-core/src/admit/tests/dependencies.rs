@@ -59,3 +59,11 @@ fn every_fault_of_the_order_is_told_at_once() {
         ]
     );
 }
+
+#[test]
+fn a_container_without_a_name_cannot_be_meant() {
+    let pointer = "/spec/template/metadata/annotations/run.googleapis.com~1container-dependencies";
+    let document = with(least(), "/spec/template/spec/template/spec/containers/0/name", json!(""));
+    let faults = faults(with(document, pointer, json!(r#"{"": []}"#)));
+    assert_eq!(faults, [format!("{FIELD} container '' does not exist")]);
+}
