@@ -4,8 +4,8 @@ use std::path::Path;
 
 use crate::{canary::Canary, compat, leftovers::Scene, needs, sh, tidy, vm};
 
-/// Fresh seeds of the simulation in one run of the gate: some seconds.
-const SEEDS: &str = "50000";
+/// Fresh seeds of the simulation in one run of the gate: a minute on two processors.
+const SEEDS: &str = "20000";
 
 /// Where they begin: another place each second; printed with the command, so that a failure can be played again.
 fn seed() -> String {
