@@ -118,7 +118,8 @@ impl Proofs {
             let entry = line.trim().strip_prefix("(\"").and_then(|rest| rest.split_once("\", "));
             if let Some((name, function)) = entry
                 && let Some(function) = function.trim_end_matches(',').strip_suffix(')')
-                && name.contains(' ')
+                // Where both are one, the function is found below.
+                && (name.contains(' ') || (name.contains('_') && function != name))
             {
                 self.trial(name, function, file, text);
             }
