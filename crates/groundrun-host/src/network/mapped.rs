@@ -44,7 +44,7 @@ const PRIVATE_RANGES: [&str; 6] = [
     "199.36.153.8/30",
 ];
 
-/// [`PRIVATE_RANGES`] as values.
+/// `PRIVATE_RANGES` as values.
 ///
 /// # Panics
 /// Never: a test reads them.

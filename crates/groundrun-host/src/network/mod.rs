@@ -6,7 +6,7 @@
 //!  eth0 192.168.x.y ─────────────────── port gr…-…  .2 stands for the host's loopback
 //! ```
 //!
-//! A task whose job names a network of this machine has a second interface there ([`attach`]).
+//! A task whose job names a network of this machine has a second interface there (`attach`).
 //!
 //! No task reaches another by its first, the machine's other addresses, or the server's API. No program is run per task, and nothing
 //! about who has which address is kept anywhere but in the kernel: a namespace and its links live as long as a process or
