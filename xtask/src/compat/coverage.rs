@@ -11,7 +11,7 @@ use super::{
 };
 
 /// What requests and answers are made of.
-const MESSAGES: [&str; 13] = [
+pub(super) const MESSAGES: [&str; 13] = [
     "Job",
     "RunJobRequest",
     "Execution",
@@ -28,7 +28,7 @@ const MESSAGES: [&str; 13] = [
 ];
 
 /// The answer of a deletion; of the rest of its fields only errors in Kubernetes' form would make use.
-const DELETED: &str = "Status";
+pub(super) const DELETED: &str = "Status";
 
 const ROUTER: &str = "crates/groundrun-server/src/router.rs";
 const SERVER: &str = "crates/groundrun-server/src/";

@@ -5,24 +5,14 @@ use std::{collections::BTreeSet, fs};
 use groundrun_api::check::Schema;
 use serde_json::{Map, Value};
 
-use super::rows::{Kind, Section};
+use super::{
+    coverage::{DELETED, MESSAGES},
+    rows::{Kind, Section},
+};
 use crate::needs;
 
 /// Below the folder of Python's packages.
 const DOCUMENT: &str = "googleapiclient/discovery_cache/documents/run.v1.json";
-
-/// What requests and answers of jobs are made of.
-const ROOTS: [&str; 9] = [
-    "Job",
-    "RunJobRequest",
-    "Execution",
-    "CancelExecutionRequest",
-    "Task",
-    "ListJobsResponse",
-    "ListExecutionsResponse",
-    "ListTasksResponse",
-    "Status",
-];
 
 /// The resources whose methods are served.
 const RESOURCES: [&str; 4] = [
@@ -79,7 +69,7 @@ pub(super) fn faults(sections: &[Section]) -> Result<Vec<String>, String> {
 /// The table follows the schema of the wire, so that has to have them.
 fn fields(document: &Value, faults: &mut Vec<String>) {
     let mut seen = BTreeSet::new();
-    let mut left: Vec<String> = ROOTS.map(str::to_owned).into();
+    let mut left: Vec<String> = MESSAGES.into_iter().chain([DELETED]).map(str::to_owned).collect();
     while let Some(message) = left.pop() {
         if !seen.insert(message.clone()) {
             continue;
