@@ -18,6 +18,9 @@ use crate::sh;
 /// Another run of the tests on this machine has its own cgroups and links; none of its servers lives as long.
 pub(crate) const WHILE_OTHERS_RUN: Duration = Duration::from_secs(120);
 
+/// The way out of an ordinary user's router ends when the last that needs it has ended: what waits for that needs its turn.
+const LAST_TURN: Duration = Duration::from_secs(5);
+
 /// A session of systemd's is three levels below the mount of a hierarchy, which is one below the top, and a user's
 /// services are two levels below that.
 const CGROUP_DEPTH: u32 = 8;
@@ -61,7 +64,7 @@ impl Scene {
     /// Names everything that is there now and was not before; what others may have made only if it stays so long. The
     /// directory goes when nothing is in it.
     pub(crate) fn left(self, patience: Duration) -> Vec<String> {
-        let mut left = processes_of(&self.dir);
+        let mut left = self.processes_left(LAST_TURN.min(patience));
         left.extend(mounts_below(&self.dir));
         left.extend(sockets_below(&self.dir));
         left.extend(files_in(&self.dir));
@@ -71,6 +74,18 @@ impl Scene {
         }
         left.extend(self.shared_left(patience));
         left
+    }
+
+    /// Those that stay so long.
+    fn processes_left(&self, patience: Duration) -> Vec<String> {
+        let begun = Instant::now();
+        loop {
+            let left = processes_of(&self.dir);
+            if left.is_empty() || begun.elapsed() >= patience {
+                return left;
+            }
+            sh::pause();
+        }
     }
 
     fn shared_left(&self, patience: Duration) -> Vec<String> {
