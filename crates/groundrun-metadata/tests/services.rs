@@ -238,9 +238,11 @@ fn named_ports_are_relayed_to_their_ends_and_others_hang_up() {
     let dir = tempfile::tempdir().expect("a temporary directory");
     let (named, gone, silent) = (echo(), echo(), of_the_task(0));
     let silent_port = silent.local_addr().expect("it is bound").port();
-    let services = relaying(dir.path(), BTreeSet::from([named, silent_port]));
+    let service = TcpListener::bind("127.0.0.1:0").expect("loopback has free ports");
+    let own = service.local_addr().expect("it is bound").port();
+    let services = relaying(dir.path(), BTreeSet::from([named, silent_port, own]));
     let mut kept = Kept::new();
-    kept.host_ports = vec![of_the_task(named), of_the_task(gone), silent];
+    kept.host_ports = vec![of_the_task(named), of_the_task(gone), silent, of_the_task(own)];
     services.attend(id(1), kept.hand_over());
     // More than all buffers on the way hold, and heard only when it has ended.
     let words: Vec<u8> = (0..=u8::MAX).cycle().take(8_000_000).collect();
@@ -248,9 +250,16 @@ fn named_ports_are_relayed_to_their_ends_and_others_hang_up() {
     assert_eq!(say(gone, b"not named by this server"), b"");
     assert_eq!(say(silent_port, b"nobody listens there"), b"");
 
-    let mut open = TcpStream::connect(("127.0.0.2", named)).expect("it listens");
-    open.set_read_timeout(Some(PATIENCE)).expect("a time limit");
+    let mut open = TcpStream::connect(("127.0.0.2", own)).expect("it listens");
+    let (mut served, _) = service.accept().expect("it is relayed");
     open.write_all(b"begun").expect("taken");
+    served.read_exact(&mut [0; 5]).expect("it is passed on");
     services.leave(id(1));
-    assert_eq!(open.read(&mut [0; 1]).unwrap_or(0), 0, "it is cut with the task");
+    for end in [&mut open, &mut served] {
+        end.set_read_timeout(Some(PATIENCE)).expect("a time limit");
+        match end.read(&mut [0; 1]) {
+            Ok(read) => assert_eq!(read, 0, "it is cut with the task"),
+            Err(error) => assert_eq!(error.kind(), ErrorKind::ConnectionReset),
+        }
+    }
 }
