@@ -1,6 +1,6 @@
 //! Sealing: ChaCha20-Poly1305 under a random nonce. What a value is of goes into the seal: it opens in no other place.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use groundrun_core::{
     port::SecretValue,
@@ -25,6 +25,8 @@ pub type Random = Arc<dyn Fn(&mut [u8]) + Send + Sync>;
 pub struct Sealer {
     file: KeyFile,
     random: Random,
+    /// Held while a key is made: of two who write the first values at once, one makes it.
+    making: Mutex<()>,
 }
 
 /// The key of a data directory. Never printed.
@@ -56,7 +58,7 @@ impl Sealer {
     /// With the key in `file`.
     #[must_use]
     pub fn new(file: KeyFile, random: Random) -> Self {
-        Self { file, random }
+        Self { file, random, making: Mutex::new(()) }
     }
 
     /// The file with the key.
@@ -85,20 +87,22 @@ impl Sealer {
     /// # Errors
     /// It cannot be had: why, and what to do.
     pub fn key_or_new(&self, fingerprint: Option<Fingerprint>) -> Result<Key, KeyFault> {
-        if let Some(bytes) = self.file.read()? {
-            return self.checked(&bytes, fingerprint);
+        let read = || self.file.read()?.map(|bytes| self.checked(&bytes, fingerprint)).transpose();
+        if let Some(key) = read()? {
+            return Ok(key);
         }
         if let Some(fault) = self.file.missing(fingerprint) {
             return Err(fault);
+        }
+        let _making = self.making.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(key) = read()? {
+            return Ok(key);
         }
         let mut bytes = KeyBytes::default();
         (self.random)(&mut *bytes);
         self.file.make(&bytes)?;
         // Read back: somebody may have been faster, and then theirs is the one.
-        match self.file.read()? {
-            Some(bytes) => self.checked(&bytes, fingerprint),
-            None => Err(KeyFault::Gone(self.file.path().to_owned())),
-        }
+        read()?.ok_or_else(|| KeyFault::Gone(self.file.path().to_owned()))
     }
 
     fn checked(&self, bytes: &KeyBytes, expected: Option<Fingerprint>) -> Result<Key, KeyFault> {

@@ -5,9 +5,10 @@ use std::{
     os::unix::fs::{MetadataExt, PermissionsExt},
     path::{Path, PathBuf},
     sync::{
-        Arc,
+        Arc, Barrier,
         atomic::{AtomicU64, Ordering},
     },
+    thread,
 };
 
 use groundrun_core::secret::{SecretName, SecretUid};
@@ -60,6 +61,25 @@ fn the_key_is_made_at_the_first_value_for_its_owner_alone_and_stays() {
     }
     let opened = later.key(made.fingerprint()).expect("it is there");
     assert_eq!(opened.fingerprint(), made.fingerprint());
+}
+
+#[test]
+fn who_need_the_first_key_at_once_get_the_same() {
+    for round in 0..20 {
+        let (dir, path) = folder();
+        let sealer = sealer(&path, Origin::MadeHere, round);
+        let at_once = Barrier::new(4);
+        let get = || {
+            at_once.wait();
+            sealer.key_or_new(None).expect("it is made").fingerprint()
+        };
+        let all: Vec<_> = thread::scope(|scope| {
+            let waiting: Vec<_> = (0..4).map(|_| scope.spawn(get)).collect();
+            waiting.into_iter().map(|one| one.join().expect("it does not panic")).collect()
+        });
+        assert_eq!(all, [all[0]; 4]);
+        assert_eq!(fs::read_dir(dir.path()).expect("it reads").count(), 1, "nothing else is left");
+    }
 }
 
 #[test]

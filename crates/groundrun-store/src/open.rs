@@ -1,8 +1,9 @@
 //! Opening the database file: looked at first, without a change, and only then taken into use.
 
 use std::{
-    fs::File,
+    fs::{self, File, OpenOptions, Permissions},
     io::{self, Read},
+    os::unix::fs::{MetadataExt, OpenOptionsExt, PermissionsExt},
     path::{Path, PathBuf},
     time::Duration,
 };
@@ -36,10 +37,34 @@ pub(crate) fn open_writer(dir: &Path) -> Result<Connection, OpenError> {
     let flags = OpenFlags::SQLITE_OPEN_READ_WRITE
         | OpenFlags::SQLITE_OPEN_CREATE
         | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    keep_private(&path).map_err(|source| OpenError::Directory { dir: dir.to_owned(), source })?;
     let mut conn = Connection::open_with_flags(&path, flags).map_err(explain)?;
     configure_writer(&conn).map_err(explain)?;
     schema::migrate(&mut conn, format).map_err(explain)?;
     Ok(conn)
+}
+
+/// The owner's alone, whatever the directory lets others see: specs hold passwords in plain variables. SQLite gives its log
+/// the mode of the database; files of an earlier version have their own.
+fn keep_private(path: &Path) -> io::Result<()> {
+    const MODE: u32 = 0o600;
+    let made = OpenOptions::new().write(true).create_new(true).mode(MODE).open(path);
+    match made {
+        Err(error) if error.kind() != io::ErrorKind::AlreadyExists => return Err(error),
+        _ => {}
+    }
+    for end in ["", "-wal", "-shm"] {
+        let mut file = path.as_os_str().to_owned();
+        file.push(end);
+        match fs::metadata(&file) {
+            Ok(seen) if seen.mode() & 0o077 != 0 => {
+                fs::set_permissions(&file, Permissions::from_mode(MODE))?;
+            }
+            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+            _ => {}
+        }
+    }
+    Ok(())
 }
 
 fn configure_writer(conn: &Connection) -> rusqlite::Result<()> {

@@ -98,14 +98,13 @@ fn hear(inotify: OwnedFd, shared: &Weak<Shared>) {
         let Some(shared) = shared.upgrade() else { return };
         let (watch, what) = event;
         let called: Vec<Grown> = {
-            let listeners = shared.lock();
-            let all = listeners.by_watch.iter();
-            // More happened than the kernel counted: anything may have grown.
-            let concerned =
-                all.filter(|(one, _)| what.contains(ReadFlags::QUEUE_OVERFLOW) || **one == watch);
-            concerned
-                .flat_map(|(_, calls)| calls.iter().map(|(_, call)| Arc::clone(call)))
-                .collect()
+            let Listeners { by_watch, .. } = &*shared.lock();
+            let calls: Vec<&(u64, Grown)> = match what.contains(ReadFlags::QUEUE_OVERFLOW) {
+                // More happened than the kernel counted: anything may have grown.
+                true => by_watch.values().flatten().collect(),
+                false => by_watch.get(&watch).into_iter().flatten().collect(),
+            };
+            calls.into_iter().map(|(_, call)| Arc::clone(call)).collect()
         };
         drop(shared);
         for call in called {

@@ -11,7 +11,7 @@ use std::{
 };
 
 use rustix::{
-    fs::{Mode, OFlags, ResolveFlags, mkdirat, openat2},
+    fs::{Gid, Mode, OFlags, ResolveFlags, Stat, Uid, fchown, mkdirat, openat2},
     io::Errno,
     mount::{MountAttrFlags, OpenTreeFlags, open_tree},
 };
@@ -76,7 +76,7 @@ pub(super) fn show(
     let shown = match &directory.below {
         None => top,
         Some(below) => {
-            open_below(&top, below).theirs(format_args!("open {below:?} below {path}"))?
+            open_below(&top, below, &owner).theirs(format_args!("open {below:?} below {path}"))?
         }
     };
     let uid = id_base.saturating_add(directory.uid.unwrap_or(person.uid));
@@ -109,17 +109,23 @@ fn open(path: &Path) -> rustix::io::Result<OwnedFd> {
     rustix::fs::open(path, READABLE, Mode::empty())
 }
 
-/// Tasks write in there, links too: none is followed, so that nothing outside can be shown.
-fn open_below(top: &OwnedFd, below: &str) -> rustix::io::Result<OwnedFd> {
+/// Tasks write in there, links too: none is followed, so that nothing outside can be shown. What is missing is made, and is
+/// the owner's of all.
+fn open_below(top: &OwnedFd, below: &str, owner: &Stat) -> rustix::io::Result<OwnedFd> {
     const STAY: ResolveFlags =
         ResolveFlags::BENEATH.union(ResolveFlags::NO_SYMLINKS).union(ResolveFlags::NO_XDEV);
     let mut directory = openat2(top, ".", READABLE, Mode::empty(), STAY)?;
     for name in below.split('/').filter(|name| !name.is_empty()) {
-        match mkdirat(&directory, name, Mode::from_raw_mode(0o777)) {
-            Ok(()) | Err(Errno::EXIST | Errno::ROFS) => {}
+        let made = match mkdirat(&directory, name, Mode::from_raw_mode(0o777)) {
+            Ok(()) => true,
+            Err(Errno::EXIST | Errno::ROFS) => false,
             Err(err) => return Err(err),
-        }
+        };
         directory = openat2(&directory, name, READABLE, Mode::empty(), STAY)?;
+        if made {
+            let (uid, gid) = (Uid::from_raw(owner.st_uid), Gid::from_raw(owner.st_gid));
+            fchown(&directory, Some(uid), Some(gid))?;
+        }
     }
     Ok(directory)
 }

@@ -49,7 +49,8 @@ fn open_once(root: BorrowedFd<'_>, path: &str, flags: OFlags) -> rustix::io::Res
     openat2(root, path, flags | OFlags::CLOEXEC, Mode::empty(), INSIDE)
 }
 
-/// Opens the directory `path` and makes what is missing of it, owned by `owner`, 0755.
+/// Opens the directory `path` and makes what is missing of it, owned by `owner`, 0755. On a volume that tasks share another
+/// start may be making the same: then its is taken.
 pub(crate) fn make_dir(
     root: BorrowedFd<'_>,
     path: &str,
@@ -69,13 +70,16 @@ pub(crate) fn make_dir(
         so_far.push('/');
         so_far.push_str(name);
         parent = match open(root, &so_far, flags) {
-            Err(Errno::NOENT) => {
-                // EEXIST is a symlink to nowhere: not ours to replace.
-                mkdirat(&parent, name, Mode::from_raw_mode(0o755))?;
-                let (uid, gid) = owner.ids();
-                rustix::fs::chownat(&parent, name, uid, gid, AtFlags::SYMLINK_NOFOLLOW)?;
-                open(root, &so_far, flags)?
-            }
+            Err(Errno::NOENT) => match mkdirat(&parent, name, Mode::from_raw_mode(0o755)) {
+                Ok(()) => {
+                    let (uid, gid) = owner.ids();
+                    rustix::fs::chownat(&parent, name, uid, gid, AtFlags::SYMLINK_NOFOLLOW)?;
+                    open(root, &so_far, flags)?
+                }
+                // A symlink to nowhere is not ours to replace.
+                Err(Errno::EXIST) => open(root, &so_far, flags).map_err(|_| Errno::EXIST)?,
+                Err(err) => return Err(err),
+            },
             other => other?,
         };
     }
@@ -125,4 +129,40 @@ pub(crate) fn replace(
     File::from(file)
         .write_all(contents)
         .map_err(|err| Errno::from_io_error(&err).unwrap_or(Errno::IO))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{os::fd::AsFd, sync::Barrier, thread};
+
+    use super::*;
+
+    #[test]
+    fn who_make_the_same_directory_at_once_all_find_it() {
+        let root = tempfile::tempdir().expect("a directory");
+        let root = File::open(root.path()).expect("it is there");
+        let (uid, gid) = (rustix::process::geteuid(), rustix::process::getegid());
+        let owner = Owner { uid: uid.as_raw(), gid: gid.as_raw() };
+        let at_once = Barrier::new(4);
+        for round in 0..50 {
+            let path = format!("/{round}/a/b");
+            thread::scope(|scope| {
+                for _ in 0..4 {
+                    scope.spawn(|| {
+                        at_once.wait();
+                        make_dir(root.as_fd(), &path, owner).expect("it is there");
+                    });
+                }
+            });
+        }
+    }
+
+    #[test]
+    fn a_link_to_nowhere_is_not_replaced() {
+        let root = tempfile::tempdir().expect("a directory");
+        std::os::unix::fs::symlink("nowhere", root.path().join("link")).expect("it is made");
+        let root = File::open(root.path()).expect("it is there");
+        let made = make_dir(root.as_fd(), "/link/a", Owner { uid: 0, gid: 0 });
+        assert_eq!(made.map(drop), Err(Errno::EXIST));
+    }
 }

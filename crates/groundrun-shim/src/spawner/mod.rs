@@ -57,6 +57,20 @@ impl Default for SpawnerConfig {
     }
 }
 
+/// Descriptors of the spawner for all else: its socket, what comes with a launch, what a start opens for a moment.
+const OTHERS: u64 = 128;
+
+impl SpawnerConfig {
+    /// As much of it as fits where so many files may be open (`None`: any number).
+    fn within(self, files: Option<u64>) -> Self {
+        let Some(files) = files else { return self };
+        let ranges = self.id_ranges.get() as u64;
+        let room = files.saturating_sub(ranges + OTHERS) / 2;
+        let room = usize::try_from(room).ok().and_then(NonZeroUsize::new);
+        Self { layers: self.layers.min(room.unwrap_or(NonZeroUsize::MIN)), ..self }
+    }
+}
+
 /// The spawner, as `main()` makes it.
 #[derive(Debug)]
 pub struct Spawner;
@@ -227,4 +241,19 @@ pub(crate) fn packet_pair() -> io::Result<(OwnedFd, OwnedFd)> {
         SocketFlags::CLOEXEC,
         None,
     )?)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_kept_ready_may_all_be_open() {
+        let layers = |files| SpawnerConfig::default().within(files).layers.get();
+        assert_eq!(layers(None), 512);
+        assert_eq!(layers(Some(1 << 20)), 512);
+        // Where root itself permits no more than is usual.
+        assert_eq!(layers(Some(1024)), 416);
+        assert_eq!(layers(Some(100)), 1);
+    }
 }

@@ -34,7 +34,7 @@ pub(super) fn serve(config: SpawnerConfig, ids: Ids, hold: Option<Hold>, socket:
     let mut kept = vec![socket.as_fd()];
     kept.extend(hold.as_ref().map(AsFd::as_fd));
     let _ = sys::fds::close_all_but(&kept);
-    let mut ready = Ready::new(config, ids, hold);
+    let mut ready = Ready::new(config.within(sys::process::may_open_all()), ids, hold);
     loop {
         match take(&socket) {
             Ok(Some(order)) => {

@@ -29,6 +29,17 @@ pub(crate) fn leave_no_core() {
     let _ = rustix::process::setrlimit(rustix::process::Resource::Core, limit);
 }
 
+/// Lets this process, and those that it forks, open as many files as the machine permits, and says how many those are
+/// (`None`: any number).
+pub(crate) fn may_open_all() -> Option<u64> {
+    let limit = rustix::process::getrlimit(rustix::process::Resource::Nofile);
+    let raised = rustix::process::Rlimit { current: limit.maximum, ..limit };
+    match rustix::process::setrlimit(rustix::process::Resource::Nofile, raised) {
+        Ok(()) => limit.maximum,
+        Err(_) => limit.current,
+    }
+}
+
 /// Ends this process at once, running nothing of its parent's that was copied with it.
 pub(crate) fn exit(code: i32) -> ! {
     // SAFETY: _exit has no preconditions.

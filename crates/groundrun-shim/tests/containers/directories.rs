@@ -150,6 +150,10 @@ fn a_directory_of_a_bucket_is_shown_in_its_place(lab: &Lab) {
         assert_eq!(written(lab, user, directory.clone()), DONE);
     }
     assert!(path.join("a/b/file").is_file(), "made where it was missing");
+    let somebodys = Directory { below: Some("a/b".into()), ..somebodys(lab) };
+    assert_eq!(written(lab, "app", somebodys.clone()), DONE);
+    let seen = fs::metadata(somebodys.path.join("a/b")).expect("it is there");
+    assert_eq!((seen.uid(), seen.gid()), (4711, 4712), "as all of it");
     assert_eq!(
         lab.output(&with(lab, &["ls", "/data/a/b"], servers(&path))).matches("file").count(),
         1

@@ -13,6 +13,7 @@ pub(crate) const TESTS: &[Test] = &[
     ("a_program_is_found_by_its_path", a_program_is_found_by_its_path),
     ("a_large_environment_passes", a_large_environment_passes),
     ("a_limit_beyond_the_machines_is_lowered", a_limit_beyond_the_machines_is_lowered),
+    ("a_shim_may_open_what_the_machine_permits", a_shim_may_open_what_the_machine_permits),
     ("a_program_that_is_not_there_is_their_fault", a_program_that_is_not_there_is_their_fault),
     ("a_program_that_is_no_program_is_their_fault", a_program_that_is_no_program_is_their_fault),
     ("an_interpreter_that_is_not_there_is_told", an_interpreter_that_is_not_there_is_told),
@@ -63,14 +64,29 @@ fn a_limit_beyond_the_machines_is_lowered(lab: &Lab) {
     launch.containers[0].process.rlimits =
         vec![limit(Resource::NoFile, Some(u64::MAX / 2)), limit(Resource::Core, Some(0))];
     let limits = lab.output(&launch);
+    assert_eq!(listed(&limits, OPEN_FILES), most_open_files());
+    assert_eq!(listed(&limits, "Max core file size"), ["0", "0"]);
+}
+
+/// It keeps layers ready for others, and its relay has two descriptors for each connection.
+fn a_shim_may_open_what_the_machine_permits(lab: &Lab) {
+    let launch = lab.launch(&["cat", "/proc/self/limits"]);
+    assert!(launch.containers[0].process.rlimits.is_empty(), "the program has its shim's");
+    assert_eq!(listed(&lab.output(&launch), OPEN_FILES), most_open_files());
+}
+
+const OPEN_FILES: &str = "Max open files";
+
+fn most_open_files() -> [String; 2] {
     let own = rustix::process::getrlimit(rustix::process::Resource::Nofile).maximum;
     let own = own.map_or("unlimited".to_owned(), |value| value.to_string());
-    let line = |name: &str| {
-        let line = limits.lines().find(|line| line.starts_with(name)).expect("the limit is listed");
-        line[name.len()..].split_whitespace().take(2).map(str::to_owned).collect::<Vec<_>>()
-    };
-    assert_eq!(line("Max open files"), [own.clone(), own]);
-    assert_eq!(line("Max core file size"), ["0", "0"]);
+    [own.clone(), own]
+}
+
+/// The soft and the hard one, as the kernel lists them.
+fn listed(limits: &str, name: &str) -> Vec<String> {
+    let line = limits.lines().find(|line| line.starts_with(name)).expect("the limit is listed");
+    line[name.len()..].split_whitespace().take(2).map(str::to_owned).collect()
 }
 
 fn a_program_that_is_not_there_is_their_fault(lab: &Lab) {

@@ -1,6 +1,6 @@
 //! A data directory is taken whole or left as it is.
 
-use std::{fs, path::Path, process};
+use std::{fs, fs::Permissions, os::unix::fs::PermissionsExt, path::Path, process};
 
 use groundrun_core::record::{Attempt, Cause, Ending, Exit};
 use groundrun_store::{OpenError, Store, StoreError};
@@ -45,6 +45,31 @@ fn a_database_is_made_as_the_documentation_says() {
         )
         .expect("it tells");
     assert_eq!(loose, 0, "every table is strict");
+}
+
+#[test]
+fn nobody_else_reads_what_is_kept_whatever_the_directory_lets() {
+    let dir = tempfile::tempdir().expect("a temporary directory");
+    fs::set_permissions(dir.path(), Permissions::from_mode(0o755)).expect("it is set");
+    let files = ["groundrun.db", "groundrun.db-wal", "groundrun.db-shm"];
+    let modes = || files.map(|name| mode(&dir.path().join(name)));
+    let store = Store::open(dir.path()).expect("it is made");
+    keep_job(&store, job("j", 1));
+    assert_eq!(modes(), [0o600; 3]);
+    // As an earlier version left them when it was killed.
+    let earlier = tempfile::tempdir().expect("a temporary directory");
+    for name in files {
+        let copy = earlier.path().join(name);
+        fs::copy(dir.path().join(name), &copy).expect("it is copied");
+        fs::set_permissions(&copy, Permissions::from_mode(0o644)).expect("it is set");
+    }
+    let store = Store::open(earlier.path()).expect("it opens");
+    assert!(read(&store, |view| view.job(&scope(), "j")).is_some());
+    assert_eq!(files.map(|name| mode(&earlier.path().join(name))), [0o600; 3]);
+}
+
+fn mode(file: &Path) -> u32 {
+    fs::metadata(file).expect("it is there").permissions().mode() & 0o7777
 }
 
 #[test]
