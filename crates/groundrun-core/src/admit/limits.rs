@@ -12,6 +12,7 @@ const DEFAULT_CPU: &str = "1000m";
 const DEFAULT_MEMORY: &str = "512Mi";
 const MI: u64 = 1 << 20;
 const GI: u64 = 1 << 30;
+const GPU: &str = "nvidia.com/gpu";
 
 const TOTAL_CPU: &str = "Total cpu < 1 is not supported with gen2 execution environment with cpu always allocated \
                          (unthrottled).";
@@ -48,6 +49,9 @@ pub(super) fn with_defaults(given: BTreeMap<String, String>) -> BTreeMap<String,
 
 /// Checks the limits and requests of containers that have their defaults.
 pub(super) fn check(containers: &[Container], faults: &mut Faults) {
+    if containers.iter().filter(|container| has_gpu(container)).count() > 1 {
+        faults.add(format!("{TASK}.containers"), "GPU can only be set on one container");
+    }
     let mut readable = !containers.is_empty();
     for (n, container) in containers.iter().enumerate() {
         readable &= quantities(n, container, faults).is_ok();
@@ -62,6 +66,11 @@ pub(super) fn check(containers: &[Container], faults: &mut Faults) {
     if total.memory_bytes < 512 * MI {
         faults.add(format!("{TASK}.containers[0].resources.limits.memory"), TOTAL_MEMORY);
     }
+}
+
+/// Whether a GPU is asked for. None is had here, as [`super::FIELDS`] says; what else would be wrong is told with it.
+pub(super) fn has_gpu(container: &Container) -> bool {
+    container.resources.as_ref().is_some_and(|all| all.limits.contains_key(GPU))
 }
 
 /// A fault was added: nothing can be said of the sum.
@@ -90,20 +99,27 @@ fn quantities(n: usize, container: &Container, faults: &mut Faults) -> Result<()
         }
     }
     let [Some(cpu_millis), Some(memory_bytes)] = limits else { return Err(Unreadable) };
-    combination(&format!("{path}.limits"), Limits { cpu_millis, memory_bytes }, faults);
+    let path = format!("{path}.limits");
+    if has_gpu(container) && (cpu_millis < 4000 || memory_bytes < 16 * GI) {
+        faults.add(
+            &path,
+            "Invalid value specified for GPU: CPU must be at least 4; memory must be at least 16Gi",
+        );
+    }
+    combination(&path, Limits { cpu_millis, memory_bytes }, faults);
     Ok(())
 }
 
 fn known_keys(field: &str, map: &BTreeMap<String, String>, faults: &mut Faults) {
-    let known = ["cpu", "memory", "nvidia.com/gpu"];
+    let known = ["cpu", "memory", GPU];
     for key in map.keys().filter(|key| !known.contains(&key.as_str())) {
         faults.add(
             format!("{field}[{key:?}]"),
             "only cpu, memory and nvidia.com/gpu limits are supported",
         );
     }
-    if map.get("nvidia.com/gpu").is_some_and(|count| count != "1") {
-        faults.add(format!("{field}[\"nvidia.com/gpu\"]"), "GPU can only be set to 1");
+    if map.get(GPU).is_some_and(|count| count != "1") {
+        faults.add(format!("{field}[{GPU:?}]"), "GPU can only be set to 1");
     }
 }
 

@@ -12,6 +12,9 @@ const DEFAULT_FAILURE_THRESHOLD: i32 = 3;
 /// Of a container that names none.
 const DEFAULT_PORT: i32 = 8080;
 const DEFAULT_PATH: &str = "/";
+/// As Kubernetes has it, whose words Cloud Run's are.
+const HEADER_RULE: &str =
+    "a valid HTTP header must consist of alphanumeric characters or '-' (e.g. 'X-Header-Name')";
 
 /// The container's startup probe as given plus defaults; `path` is the container's.
 pub(super) fn startup(path: &str, container: &Container, faults: &mut Faults) -> Option<Probe> {
@@ -74,12 +77,9 @@ fn request(path: &str, action: &HttpGetAction, faults: &mut Faults) {
     }
     for (n, HttpHeader { name, value }) in action.http_headers.iter().enumerate() {
         let name = name.as_deref().unwrap_or_default();
-        let token = |c: char| c.is_ascii_alphanumeric() || "!#$%&'*+-.^_`|~".contains(c);
-        if name.is_empty() || !name.chars().all(token) {
-            faults.add(
-                format!("{path}.http_headers[{n}].name"),
-                "must be the name of an HTTP header",
-            );
+        let allowed = |c: char| c.is_ascii_alphanumeric() || c == '-';
+        if name.is_empty() || !name.chars().all(allowed) {
+            faults.add(format!("{path}.http_headers[{n}].name"), HEADER_RULE);
         }
         let bad = |c: char| c.is_control() && c != '\t';
         if value.as_deref().unwrap_or_default().contains(bad) {
@@ -108,7 +108,7 @@ fn times(path: &str, probe: &Probe, faults: &mut Faults) {
         faults.add(format!("{path}.timeout_seconds"), "must be less than period_seconds");
     }
     if probe.failure_threshold.is_some_and(|count| count < 0) {
-        faults.add(path, "failure_threshold must not be negative");
+        faults.add(format!("{path}.failure_threshold"), "Must be a positive number if set");
     }
     if set(probe.success_threshold).is_some_and(|count| count != 1) {
         faults.add(path, "success_threshold must be 1");

@@ -17,6 +17,8 @@ const DEFAULT_TIMEOUT_SECONDS: i64 = 600;
 const TIMEOUT_SECONDS_MAX: i64 = 604_800;
 /// 12 hours, for a delayed execution (fact: Google's page "Delay execution of a job").
 const DELAYED_TIMEOUT_SECONDS_MAX: i64 = 43_200;
+/// One hour, for a task with a GPU.
+const GPU_TIMEOUT_SECONDS_MAX: i64 = 3600;
 const CONTAINERS_MAX: usize = 10;
 
 /// The task as given plus defaults.
@@ -31,6 +33,13 @@ pub(super) fn admit(spec: TaskSpec, context: &Context, faults: &mut Faults) -> T
     let timeout = timeout_seconds(&format!("{TASK}.timeout"), spec.timeout_seconds, faults);
     let account = service_account(spec.service_account_name.as_deref(), context, faults);
     let containers = containers(spec.containers, faults);
+    let long = timeout.is_some_and(|seconds| seconds > GPU_TIMEOUT_SECONDS_MAX);
+    if long && containers.iter().any(limits::has_gpu) {
+        faults.add(
+            format!("{TASK}.timeout"),
+            "must be between 0 and 3600 seconds (1 hour), inclusive, when using GPU.",
+        );
+    }
     volume::check(&spec.volumes, &containers, faults);
     secret::files(&spec.volumes, &containers, faults);
     TaskSpec {

@@ -2,6 +2,7 @@
 
 mod errors;
 mod executions;
+mod faults;
 mod fixture;
 mod guards;
 mod iam;

@@ -50,7 +50,10 @@ fn a_startup_probe_has_one_action_within_its_ranges() {
             json!({"grpc": {}, "timeoutSeconds": 3, "periodSeconds": 2}),
             ".timeout_seconds: must be less than period_seconds",
         ),
-        (json!({"grpc": {}, "failureThreshold": -1}), ": failure_threshold must not be negative"),
+        (
+            json!({"grpc": {}, "failureThreshold": -1}),
+            ".failure_threshold: Must be a positive number if set",
+        ),
         (json!({"grpc": {}, "successThreshold": 2}), ": success_threshold must be 1"),
         (
             json!({"httpGet": {"port": 65536}}),
@@ -65,8 +68,9 @@ fn a_startup_probe_has_one_action_within_its_ranges() {
             ".http_get.path: must begin with '/' and have printable ASCII characters other than blanks only",
         ),
         (
-            json!({"httpGet": {"httpHeaders": [{"name": "A:", "value": "x"}]}}),
-            ".http_get.http_headers[0].name: must be the name of an HTTP header",
+            json!({"httpGet": {"httpHeaders": [{"name": "A_B", "value": "x"}]}}),
+            ".http_get.http_headers[0].name: a valid HTTP header must consist of alphanumeric characters or '-' (e.g. \
+             'X-Header-Name')",
         ),
         (
             json!({"httpGet": {"httpHeaders": [{"name": "A", "value": "x\r\nB: y"}]}}),

@@ -97,10 +97,14 @@ fn quantities_can_be_read_and_keys_are_known() {
 fn gpus_are_refused() {
     let refused = "spec.template.spec.template.spec.containers[0].resources.limits[\"nvidia.com/gpu\"]: GPUs are not \
                    supported yet.";
-    limits(json!({"nvidia.com/gpu": "1"}), &[refused]);
+    limits(json!({"cpu": "4", "memory": "16Gi", "nvidia.com/gpu": "1"}), &[refused]);
+    let least = format!(
+        "{LIMITS}: Invalid value specified for GPU: CPU must be at least 4; memory must be at least 16Gi"
+    );
+    limits(json!({"cpu": "4", "memory": "8Gi", "nvidia.com/gpu": "1"}), &[refused, &least]);
     limits(
         json!({"nvidia.com/gpu": "2"}),
-        &[refused, &format!("{LIMITS}[\"nvidia.com/gpu\"]: GPU can only be set to 1")],
+        &[refused, &format!("{LIMITS}[\"nvidia.com/gpu\"]: GPU can only be set to 1"), &least],
     );
     has(
         "/spec/template/spec/template/spec/nodeSelector/run.googleapis.com~1accelerator",
