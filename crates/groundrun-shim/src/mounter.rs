@@ -24,13 +24,14 @@ use rustix::{
 use crate::{
     protocol::{Launch, Mounter, Volume},
     sandbox::{self, Failure, Step},
+    shim::Ear,
     sys,
 };
 
 /// Below the attempt's directory, the places at which they mount.
 const PLACES: &str = "mounts";
 
-/// How long it may take until it has mounted: it asks Google about the bucket.
+/// How long all of them may take until they have mounted: they ask Google about their buckets.
 const MOUNTED_WITHIN: Duration = Duration::from_secs(60);
 
 /// How long it may take to write back what it has, after its mount was taken down.
@@ -57,10 +58,25 @@ struct Running {
     said: File,
 }
 
+/// Why not all have mounted.
+#[derive(Debug)]
+pub(crate) enum NotMounted {
+    /// The attempt is to stop.
+    Asked,
+    /// One cannot, or all that comes before.
+    Failed(Failure),
+}
+
+impl From<Failure> for NotMounted {
+    fn from(failure: Failure) -> Self {
+        Self::Failed(failure)
+    }
+}
+
 impl Mounters {
-    /// Starts those of the launch, in a new mount namespace around this process, and waits until all have mounted. To be
-    /// called in the machine's network. `None`: there are none.
-    pub(crate) fn start(launch: &Launch) -> Result<Option<Self>, Failure> {
+    /// Starts those of the launch, in a new mount namespace around this process, and waits until all have mounted, or
+    /// `ear` hears that the attempt is to stop. To be called in the machine's network. `None`: there are none.
+    pub(crate) fn start(launch: &Launch, ear: &mut Ear<'_>) -> Result<Option<Self>, NotMounted> {
         if !is_needed(launch) {
             return Ok(None);
         }
@@ -77,11 +93,17 @@ impl Mounters {
             // Kept before it has mounted: whatever goes wrong, it is ended.
             started.running.push(spawn(mounter, place).ours(&step)?);
         }
+        let until = Instant::now() + MOUNTED_WITHIN;
         for (running, mounter) in started.running.iter_mut().zip(mounters(launch)) {
-            running.mounted().map_err(|why| {
-                let program = mounter.program.display();
-                Failure::ours(format!("mount {} by {program}: {why}", mounter.what))
-            })?;
+            match running.mounted(until, ear) {
+                Ok(Mounted::Yes) => {}
+                Ok(Mounted::Asked) => return Err(NotMounted::Asked),
+                Err(why) => {
+                    let program = mounter.program.display();
+                    let why = format!("mount {} by {program}: {why}", mounter.what);
+                    return Err(Failure::ours(why).into());
+                }
+            }
         }
         Ok(Some(started))
     }
@@ -127,14 +149,24 @@ fn bounded_file() -> std::io::Result<File> {
     Ok(file.into())
 }
 
+/// What a wait for a mount came to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Mounted {
+    Yes,
+    /// The attempt is to stop.
+    Asked,
+}
+
 impl Running {
     /// Waits until it has mounted, or says why not.
-    fn mounted(&mut self) -> Result<(), String> {
+    fn mounted(&mut self, until: Instant, ear: &mut Ear<'_>) -> Result<Mounted, String> {
         let table = File::open(TABLE).map_err(|err| format!("open {TABLE}: {err}"))?;
-        let until = Instant::now() + MOUNTED_WITHIN;
         loop {
             if is_mounted(&self.place).map_err(|err| format!("read {TABLE}: {err}"))? {
-                return Ok(());
+                return Ok(Mounted::Yes);
+            }
+            if ear.is_asked_to_stop() {
+                return Ok(Mounted::Asked);
             }
             // One that goes on in the background has mounted by the time that its first process ends.
             if let Ok(Some(status)) = self.child.try_wait() {
@@ -144,8 +176,12 @@ impl Running {
             if left.is_zero() {
                 return Err(self.how(None));
             }
-            let mut ready =
-                [PollFd::new(&table, PollFlags::PRI), PollFd::new(&self.process, PollFlags::IN)];
+            let mut ready = vec![
+                PollFd::new(&table, PollFlags::PRI),
+                PollFd::new(&self.process, PollFlags::IN),
+            ];
+            let sockets = ear.sockets();
+            ready.extend(sockets.map(|one| PollFd::from_borrowed_fd(one, PollFlags::IN)));
             match poll(&mut ready, Timespec::try_from(left).ok().as_ref()) {
                 Ok(_) | Err(Errno::INTR) => {}
                 Err(err) => return Err(format!("wait for it: {err}")),

@@ -23,12 +23,13 @@ use attempt::{Attempt, Begin};
 use cgroups::Cgroups;
 use ensemble::Verdict;
 use monitor::Monitor;
+pub(crate) use peers::Ear;
 use peers::Peers;
 
 use crate::{
     clock::now,
     log,
-    mounter::Mounters,
+    mounter::{Mounters, NotMounted},
     protocol::{Cause, End, Exit, ExitRecord, Given, Launch, News},
     relay::Relay,
     sandbox::{self, Failure, Layers, Tools},
@@ -89,9 +90,9 @@ fn live(
         true => Ok(None),
         false => Relay::start(&launch).map(Some),
     };
-    let entered = relay.and_then(|relay| {
+    let entered = relay.map_err(NotMounted::Failed).and_then(|relay| {
         // Likewise, and in a mount namespace that nothing else of ours is in.
-        let mounters = Mounters::start(&launch)?;
+        let mounters = Mounters::start(&launch, &mut Ear::new(attempt, peers))?;
         network::enter(launch.network, namespace, tools.ids)?;
         Ok((relay, mounters, make_cgroups(&launch)?))
     });
@@ -102,7 +103,8 @@ fn live(
             drop(mounters);
             (record, cgroups)
         }
-        Err(failure) => (failed(failure), Vec::new()),
+        Err(NotMounted::Failed(failure)) => (failed(failure), Vec::new()),
+        Err(NotMounted::Asked) => (stopped(&launch), Vec::new()),
     };
     // The record first: whoever hears the news may look for it at once.
     let recorded = attempt.record(&record);
@@ -155,13 +157,29 @@ fn attend(
     cgroups.iter().for_each(Cgroups::see_empty);
     let (index, end) = end_of(verdict, &monitor);
     let started = monitor.started();
-    let end = match (launch.containers.as_slice(), end) {
+    ExitRecord { started, ended, end: told_of(launch, index, end) }
+}
+
+/// The end of the container at `index`, with its name where there are several.
+fn told_of(launch: &Launch, index: usize, end: End) -> End {
+    match (launch.containers.as_slice(), end) {
         ([_, _, ..], end @ (End::Exited { .. } | End::StartFailed { .. })) => {
             End::Of { container: launch.containers[index].name.clone(), end: Box::new(end) }
         }
         (_, end) => end,
+    }
+}
+
+/// As if the first container had been terminated the moment it started, as an [`Ensemble`](ensemble::Ensemble) has it.
+fn stopped(launch: &Launch) -> ExitRecord {
+    let end = End::Exited {
+        exit: Exit::Signal(libc::SIGTERM),
+        cause: Cause::Asked,
+        oom_kills: 0,
+        memory_peak: None,
+        message: None,
     };
-    ExitRecord { started, ended, end }
+    ExitRecord { started: None, ended: now(), end: told_of(launch, 0, end) }
 }
 
 /// What an attempt came to, and which container made it so.

@@ -11,6 +11,7 @@ use rustix::{
     net::{RecvFlags, SendAncillaryBuffer, SendAncillaryMessage, SendFlags, SocketFlags},
 };
 
+use super::attempt::Attempt;
 use crate::protocol::{News, SOCKETS_MAX, VERSION, Wish};
 
 /// Open connections.
@@ -81,6 +82,30 @@ impl Peers {
             }
         });
         wishes
+    }
+}
+
+/// What is heard while there is no monitor yet.
+#[derive(Debug)]
+pub(crate) struct Ear<'shim> {
+    attempt: &'shim Attempt,
+    peers: &'shim mut Peers,
+}
+
+impl<'shim> Ear<'shim> {
+    pub(super) fn new(attempt: &'shim Attempt, peers: &'shim mut Peers) -> Self {
+        Self { attempt, peers }
+    }
+
+    /// Readable where there may be something to hear.
+    pub(crate) fn sockets(&self) -> impl Iterator<Item = BorrowedFd<'_>> {
+        self.peers.sockets().chain([self.attempt.listener().as_fd()])
+    }
+
+    /// Takes in what was said by now.
+    pub(crate) fn is_asked_to_stop(&mut self) -> bool {
+        self.peers.accept(self.attempt.listener());
+        !self.peers.hear().is_empty()
     }
 }
 

@@ -4,11 +4,12 @@ use std::{
     fs,
     os::unix::fs::PermissionsExt,
     path::{Path, PathBuf},
+    time::Duration,
 };
 
 use groundrun_shim::{
     log::Source,
-    protocol::{End, Exit, Fault, Launch, Mount, Mounter, Volume},
+    protocol::{Cause, End, Exit, Fault, Launch, Mount, Mounter, Volume, Wish},
 };
 use rustix::process::Signal;
 
@@ -30,6 +31,10 @@ pub(crate) const TESTS: &[Test] = &[
     (
         "a_program_that_does_not_mount_is_told_with_its_words",
         a_program_that_does_not_mount_is_told_with_its_words,
+    ),
+    (
+        "a_stop_is_heard_while_a_program_has_not_mounted_yet",
+        a_stop_is_heard_while_a_program_has_not_mounted_yet,
     ),
 ];
 
@@ -128,4 +133,20 @@ fn a_program_that_does_not_mount_is_told_with_its_words(lab: &Lab) {
         assert!(why.starts_with("mount bucket bkt by ") && why.ends_with(words), "{why}");
         assert_eq!(programs(&launch), 0);
     }
+}
+
+fn a_stop_is_heard_while_a_program_has_not_mounted_yet(lab: &Lab) {
+    let program = lab.new_directory().join("gcsfuse");
+    fs::write(&program, "#!/bin/sh\nsleep 600 &\nwait\n").expect("written");
+    fs::set_permissions(&program, fs::Permissions::from_mode(0o755)).expect("a mode can be set");
+    let launch = with(lab, &["true"], &program, false);
+    let attempt = lab.start(&launch);
+    until("its program was started", || programs(&launch) > 0);
+    let stop = Wish::Stop { grace: Duration::from_secs(10) };
+    attempt.connection().send(stop).expect("the shim hears");
+    let outcome = attempt.outcome();
+    assert_eq!(outcome.exit(), (Exit::Signal(Signal::TERM.as_raw()), Cause::Asked));
+    assert_eq!(outcome.record.started, None);
+    assert_eq!(programs(&launch), 0);
+    assert!(!launch.attempt_dir.join("mounts").exists());
 }
