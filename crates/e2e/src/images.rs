@@ -21,25 +21,32 @@ pub fn busybox(dir: &Path) -> PathBuf {
 /// The same with a configuration of one's own.
 pub fn busybox_as(dir: &Path, config: Value) -> PathBuf {
     let root = dir.join("busybox-root");
-    fs::create_dir_all(root.join("bin")).expect("a directory");
     for folder in ["tmp", "etc", "root", "dev", "proc", "sys"] {
         fs::create_dir_all(root.join(folder)).expect("a directory");
     }
-    fs::copy(which("busybox"), root.join("bin/busybox")).expect("busybox is copied");
     fs::write(
         root.join("etc/passwd"),
         "root:x:0:0:root:/root:/bin/sh\nada:x:1000:1000::/tmp:/bin/sh\n",
     )
     .expect("written");
     fs::write(root.join("etc/group"), "root:x:0:\nada:x:1000:\nwheel:x:10:ada\n").expect("written");
-    for applet in [
+    let applets = [
         "sh", "true", "false", "sleep", "cat", "echo", "ls", "env", "id", "kill", "grep", "head",
         "mount", "mknod", "hostname", "dd", "yes", "ps", "mkdir", "wc", "wget", "touch", "ln",
         "cp",
-    ] {
-        std::os::unix::fs::symlink("busybox", root.join("bin").join(applet)).expect("a link");
-    }
+    ];
+    with_busybox(&root, &applets);
     layout(dir.join("busybox"), &root, config)
+}
+
+/// Puts busybox and links for these of its programs into `bin`.
+fn with_busybox(root: &Path, applets: &[&str]) {
+    let bin = root.join("bin");
+    fs::create_dir_all(&bin).expect("a directory");
+    fs::copy(which("busybox"), bin.join("busybox")).expect("busybox is copied");
+    for applet in applets {
+        std::os::unix::fs::symlink("busybox", bin.join(applet)).expect("a link");
+    }
 }
 
 /// Python and its standard library.
@@ -190,9 +197,7 @@ pub fn postgres(dir: &Path) -> PathBuf {
             _ => {}
         }
     }
-    fs::create_dir_all(root.join("bin")).expect("a directory");
-    fs::copy(which("busybox"), root.join("bin/busybox")).expect("busybox is copied");
-    std::os::unix::fs::symlink("busybox", root.join("bin/sh")).expect("a link");
+    with_busybox(&root, &["sh"]);
     fs::create_dir_all(root.join("etc")).expect("a directory");
     fs::write(
         root.join("etc/passwd"),
@@ -237,9 +242,7 @@ pub fn mariadb(dir: &Path) -> PathBuf {
         "libtinfo6",
     ];
     let root = packages(dir, "mariadb", &wanted);
-    fs::create_dir_all(root.join("bin")).expect("a directory");
-    fs::copy(which("busybox"), root.join("bin/busybox")).expect("busybox is copied");
-    std::os::unix::fs::symlink("busybox", root.join("bin/sh")).expect("a link");
+    with_busybox(&root, &["sh"]);
     fs::create_dir_all(root.join("etc")).expect("a directory");
     fs::write(
         root.join("etc/passwd"),
@@ -257,11 +260,7 @@ pub fn nginx(dir: &Path) -> PathBuf {
     let wanted =
         ["nginx", "nginx-common", "libc6", "libcrypt1", "libpcre2-8-0", "libssl3", "zlib1g"];
     let root = packages(dir, "nginx", &wanted);
-    fs::create_dir_all(root.join("bin")).expect("a directory");
-    fs::copy(which("busybox"), root.join("bin/busybox")).expect("busybox is copied");
-    for applet in ["sh", "cat"] {
-        std::os::unix::fs::symlink("busybox", root.join("bin").join(applet)).expect("a link");
-    }
+    with_busybox(&root, &["sh", "cat"]);
     // As whom it serves.
     let nobody = "nobody:x:65534:65534::/:/bin/false\n";
     fs::write(root.join("etc/passwd"), nobody).expect("written");

@@ -30,6 +30,7 @@ mod router;
 mod secrets;
 mod serve;
 mod tasks;
+mod update_mask;
 mod watch;
 
 #[cfg(test)]

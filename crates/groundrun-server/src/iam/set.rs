@@ -13,6 +13,7 @@ use crate::{
     call::{At, Call},
     error::Outcome,
     reply,
+    update_mask::{self, Part},
 };
 
 /// Members of one policy, as at Google.
@@ -100,21 +101,14 @@ struct Mask {
     version: Part,
 }
 
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-enum Part {
-    #[default]
-    Kept,
-    Replaced,
-}
-
 impl Mask {
     /// `bindings,etag`, in either spelling. The etag is always a new one.
     fn parse(text: &str) -> Result<Self, ApiError> {
         let mut mask = Self::default();
-        for path in text.split(',').map(str::trim).filter(|path| !path.is_empty()) {
-            match path {
+        for path in update_mask::paths(text) {
+            match path.as_str() {
                 "bindings" => mask.bindings = Part::Replaced,
-                "auditConfigs" | "audit_configs" => mask.audit_configs = Part::Replaced,
+                "audit_configs" => mask.audit_configs = Part::Replaced,
                 "version" => mask.version = Part::Replaced,
                 "etag" => {}
                 other => {
@@ -134,15 +128,6 @@ impl Mask {
             audit_configs: self.audit_configs.of(given.audit_configs, current.audit_configs),
             version: self.version.of(given.version, current.version).or(Some(1)),
             etag: None,
-        }
-    }
-}
-
-impl Part {
-    fn of<T>(self, given: T, current: T) -> T {
-        match self {
-            Self::Kept => current,
-            Self::Replaced => given,
         }
     }
 }

@@ -15,6 +15,7 @@ use crate::{
     error::Outcome,
     query::Parameter::Taken,
     reply,
+    update_mask::{self, Part},
 };
 
 pub(crate) async fn patch(State(app): State<Arc<App>>, At(path): At<Path>, call: Call) -> Outcome {
@@ -42,20 +43,12 @@ struct Mask {
     aliases: Part,
 }
 
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-enum Part {
-    #[default]
-    Kept,
-    Replaced,
-}
-
 impl Mask {
     /// `labels,version_aliases`, in either spelling. Every path that is not honoured is told.
     fn parse(text: &str) -> Result<Self, ApiError> {
         let mut mask = Self::default();
         let mut faults = Vec::new();
-        for path in text.split(',').map(str::trim).filter(|path| !path.is_empty()) {
-            let path = snake(path);
+        for path in update_mask::paths(text) {
             match path.as_str() {
                 "labels" => mask.labels = Part::Replaced,
                 "annotations" => mask.annotations = Part::Replaced,
@@ -103,16 +96,4 @@ fn unchangeable(path: &str) -> String {
         }
         _ => "is not a field of a secret".to_owned(),
     }
-}
-
-/// `versionAliases` to `version_aliases`.
-fn snake(path: &str) -> String {
-    let mut snake = String::with_capacity(path.len() + 4);
-    for letter in path.chars() {
-        if letter.is_ascii_uppercase() {
-            snake.push('_');
-        }
-        snake.push(letter.to_ascii_lowercase());
-    }
-    snake
 }
