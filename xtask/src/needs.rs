@@ -109,17 +109,18 @@ fn account() -> Result<(), String> {
     Ok(())
 }
 
-/// Google's discovery client and its auth library, what the latter checks tokens against a JSON web key set with, and gRPC's
-/// own server, whose health service startup probes ask.
+/// Google's discovery client, its typed client of Secret Manager and its auth library, what the latter checks tokens against
+/// a JSON web key set with, and gRPC's own server, whose health service startup probes ask.
 const PYTHON: &[&str] = &[
     "google-api-python-client",
+    "google-cloud-secret-manager",
     "google-auth[requests]",
     "pyjwt",
     "grpcio",
     "grpcio-health-checking",
 ];
 
-/// A virtual environment with Google's discovery client and auth library.
+/// A virtual environment with those.
 fn python() -> Result<(), String> {
     let venv = cache().join("python");
     if imports(&venv) {
@@ -156,7 +157,7 @@ fn imports(venv: &Path) -> bool {
         && sh::command(&[
             &python.display().to_string(),
             "-c",
-            "import googleapiclient.discovery, requests, jwt, grpc_health.v1.health",
+            "import googleapiclient.discovery, google.cloud.secretmanager_v1, requests, jwt, grpc_health.v1.health",
         ])
         .status()
         .is_ok_and(|s| s.success())

@@ -20,6 +20,17 @@ fn the_python_discovery_client_uses_every_method() {
 }
 
 #[test]
+fn the_python_clients_of_secret_manager_use_every_method() {
+    let lab = Lab::start();
+    let said = clients::run(
+        Command::new(clients::python()).arg(script("secrets.py")).arg(lab.url()).arg(PROJECT),
+    )
+    .well();
+    assert_eq!(said.out.trim(), "ok");
+    lab.finish();
+}
+
+#[test]
 fn the_typed_node_client_runs_a_job() {
     let lab = Lab::start();
     let said = clients::run(

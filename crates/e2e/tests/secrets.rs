@@ -67,6 +67,8 @@ fn gcloud_keeps_reads_and_destroys_secrets() {
         "db-pass",
         "--update-labels=team=y",
         "--update-version-aliases=old=1",
+        // There are none, and that is how it stays.
+        "--clear-topics",
     ];
     let said = lab.gcloud(&update).well();
     assert!(said.err.contains("Updated secret [db-pass]."), "{}", said.err);
@@ -146,6 +148,13 @@ fn gcloud_keeps_regional_secrets_and_policies() {
     let policy = lab.gcloud(&["secrets", "get-iam-policy", "s", "--format=json"]).well().json();
     assert_eq!(policy["bindings"][0]["role"], "roles/secretmanager.secretAccessor");
     lab.gcloud(&["secrets", "remove-iam-policy-binding", "s", member, role]).well();
+    let policy = json!({"bindings": policy["bindings"]}).to_string();
+    let policy = file(&lab, "policy.json", policy.as_bytes());
+    lab.gcloud(&["secrets", "set-iam-policy", "s", &policy]).well();
+    lab.gcloud(&["secrets", "replication", "update", "s", "--remove-cmek"]).well();
+    let region = lab.gcloud(&["secrets", "locations", "describe", "us-east1"]).well();
+    assert!(region.out.contains("locationId: us-east1"), "{}", region.out);
+    assert!(lab.gcloud(&["beta", "secrets", "list"]).well().out.contains("automatic"));
     lab.gcloud(&["secrets", "add-iam-policy-binding", "s", location, member, role]).well();
     let said = lab.gcloud(&["secrets", "create", "t", "--ttl=600s"]).badly(1);
     assert!(said.err.contains("secret.ttl: not honoured"), "{}", said.err);

@@ -44,6 +44,7 @@ pub(crate) fn routes(app: Arc<App>) -> Router {
         .route("/apis/run.googleapis.com/v1/namespaces/{project}/tasks", get(tasks::list))
         .route("/apis/run.googleapis.com/v1/namespaces/{project}/tasks/{task}", get(tasks::get))
         .route("/v1/projects/{project}/locations", get(platform::locations))
+        .route("/v1/projects/{project}/locations/{location}", get(platform::location))
         .route("/v1/projects/{project}/locations/{region}/jobs/{job}", get(iam_read).post(iam_verb))
 
         // secretmanager.googleapis.com/v1
@@ -173,6 +174,17 @@ async fn version_verb(app: State<Arc<App>>, At(path): At<secrets::Path>, call: C
     secrets::set_state(app, At(path.of_version(version)), call, state).await
 }
 
+/// Under which names Secret Manager's v1 is asked for too. v1beta2 is the same to the last field, and v1beta1 has less of it
+/// (fact: the clients of gcloud 528 and of google-cloud-secret-manager 2.32).
+const AS_V1: [&str; 2] = ["/v1beta2", "/v1beta1"];
+
+/// The path and query of v1 for those of a version that is the same.
+pub(crate) fn of_v1(uri: &Uri) -> Option<String> {
+    let all = uri.path_and_query()?.as_str();
+    let rest = AS_V1.iter().find_map(|version| all.strip_prefix(version))?;
+    rest.starts_with("/projects/").then(|| format!("/v1{rest}"))
+}
+
 /// `j1:run` is `j1` and `run`.
 fn split_verb(segment: &str) -> Option<(&str, &str)> {
     segment.rsplit_once(':')
@@ -194,10 +206,6 @@ async fn unknown(method: Method, uri: Uri) -> Outcome<Response> {
         (
             "/api",
             "Of Kubernetes' API only run.googleapis.com/v1 jobs, executions and tasks are served here.",
-        ),
-        (
-            "/v1beta2/",
-            "Of the Secret Manager's API v1 alone is served here: use gcloud without `beta`.",
         ),
         ("/batch", "Batch requests are not served here: send them one by one."),
         ("/$discovery/", "The discovery document is not served here: use the client's own copy."),

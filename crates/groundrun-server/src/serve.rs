@@ -249,6 +249,9 @@ impl Front {
             head.method = Method::GET;
             head.headers.remove(header::CONTENT_TYPE);
         }
+        if let Some(target) = router::of_v1(&head.uri) {
+            head.uri = retargeted(&head.uri, &target)?;
+        }
         let answered = self.routes.clone().oneshot(Request::from_parts(head, body)).await;
         Ok(answered.unwrap_or_else(|never| match never {}))
     }
@@ -270,8 +273,13 @@ fn with_query(uri: &Uri, form: &[u8]) -> Outcome<Uri> {
     let refused =
         || ApiError::new(Code::InvalidArgument, "the form of the overridden method is not a query");
     let query = std::str::from_utf8(form).map_err(|_| refused())?;
+    retargeted(uri, &format!("{}?{}", uri.path(), query.trim())).or(Err(refused().into()))
+}
+
+/// `uri` with another path and query.
+fn retargeted(uri: &Uri, target: &str) -> Outcome<Uri> {
+    let refused = || ApiError::new(Code::InvalidArgument, "the path of the request is none");
     let mut parts = uri.clone().into_parts();
-    let target = format!("{}?{}", uri.path(), query.trim());
     parts.path_and_query = Some(target.parse().map_err(|_| refused())?);
     Ok(Uri::from_parts(parts).map_err(|_| refused())?)
 }

@@ -1,4 +1,5 @@
-//! `projects.locations.list` of the Run API: the regions that this server is configured with.
+//! `projects.locations.list` of the Run API and of Secret Manager: the regions that this server is configured with. And
+//! `projects.locations.get` of Secret Manager, which keeps secrets in any region.
 
 use std::{collections::BTreeSet, sync::Arc};
 
@@ -8,7 +9,7 @@ use groundrun_api::v1;
 use crate::{
     app::App,
     call::{At, Call},
-    error::Outcome,
+    error::{Outcome, Refusal},
     place,
     query::Parameter::{Ignored, Taken, Unsupported},
     reply,
@@ -30,13 +31,35 @@ pub(crate) async fn locations(
     let project = app.context(&project)?.project;
     let regions: BTreeSet<&String> =
         app.config.regions.iter().chain([&app.config.region]).collect();
-    let locations =
-        regions.into_iter().filter(|region| place::is_region(region)).map(|region| v1::Location {
-            name: Some(format!("projects/{project}/locations/{region}")),
-            location_id: Some(region.clone()),
-            display_name: Some(format!("{region}, on this machine")),
-            ..v1::Location::default()
-        });
+    let locations = regions
+        .into_iter()
+        .filter(|region| place::is_region(region))
+        .map(|region| shown(&project, region));
     let list = v1::ListLocationsResponse { locations: locations.collect(), next_page_token: None };
     reply::json(&list, &shape)
+}
+
+pub(crate) async fn location(
+    State(app): State<Arc<App>>,
+    At((project, location)): At<(String, String)>,
+    call: Call,
+) -> Outcome {
+    let shape = call.shape(&[])?;
+    let project = app.context(&project)?.project;
+    if !place::is_region(&location) {
+        let text = format!(
+            "Location projects/{project}/locations/{location} is not found: it is no region."
+        );
+        return Err(Refusal::not_found(text));
+    }
+    reply::json(&shown(&project, &location), &shape)
+}
+
+fn shown(project: &str, region: &str) -> v1::Location {
+    v1::Location {
+        name: Some(format!("projects/{project}/locations/{region}")),
+        location_id: Some(region.to_owned()),
+        display_name: Some(format!("{region}, on this machine")),
+        ..v1::Location::default()
+    }
 }

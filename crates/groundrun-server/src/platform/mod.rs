@@ -5,6 +5,6 @@ mod locations;
 mod project;
 mod services;
 
-pub(crate) use locations::locations;
+pub(crate) use locations::{location, locations};
 pub(crate) use project::project;
 pub(crate) use services::{enable, service};

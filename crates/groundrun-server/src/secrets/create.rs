@@ -85,7 +85,7 @@ fn check(
 }
 
 /// `None` with a fault.
-fn replicated(
+pub(super) fn replicated(
     given: &wire::Secret,
     location: Option<&str>,
     faults: &mut Vec<FieldViolation>,
@@ -102,7 +102,10 @@ fn replicated(
         };
     };
     if location.is_some() {
-        return fault(at, "a regional secret has none: it is kept in its location");
+        // Google's text, seen in reports of regional secrets; what is behind the colon is ours.
+        let text =
+            "Secret.replication should not be provided: a regional secret is kept in its location";
+        return fault(at, text);
     }
     match (&replication.automatic, &replication.user_managed) {
         (Some(_), None) => Some(Replication::Automatic),

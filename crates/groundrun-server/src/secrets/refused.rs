@@ -1,6 +1,9 @@
 //! What Secret Manager offers and is not here: refused by name, never dropped.
 
-use groundrun_api::{FieldViolation, secretmanager::Secret};
+use groundrun_api::{
+    FieldViolation,
+    secretmanager::{Replication, Secret},
+};
 use serde_json::Value;
 
 /// What each field that is not honoured would ask for.
@@ -31,8 +34,12 @@ pub(super) fn fields(secret: &Secret, faults: &mut Vec<FieldViolation>) {
     for (field, _) in given.into_iter().filter(|(_, given)| *given) {
         faults.extend(path(field).map(|why| FieldViolation::new(format!("secret.{field}"), why)));
     }
-    let replication = secret.replication.iter();
-    for replication in replication {
+    keys(secret.replication.as_ref(), faults);
+}
+
+/// Adds a fault for each key of Cloud KMS.
+pub(super) fn keys(replication: Option<&Replication>, faults: &mut Vec<FieldViolation>) {
+    if let Some(replication) = replication {
         let automatic = replication
             .automatic
             .iter()

@@ -29,6 +29,16 @@ async fn the_configured_regions_are_the_locations() {
 }
 
 #[tokio::test]
+async fn a_location_of_secrets_is_any_region() {
+    let fixture = Fixture::new();
+    let region = fixture.get("/v1/projects/demo/locations/us-east1?alt=json").await.ok();
+    assert_eq!(region["name"], "projects/demo/locations/us-east1");
+    assert_eq!(region["locationId"], "us-east1");
+    let nowhere = fixture.get("/v1/projects/demo/locations/nowhere").await;
+    assert!(nowhere.message().contains("locations/nowhere is not found"), "{nowhere}");
+}
+
+#[tokio::test]
 async fn there_are_no_locations_of_other_types() {
     let fixture = Fixture::new();
     let answer = fixture.get("/v1/projects/demo/locations?extraLocationTypes=edge").await;

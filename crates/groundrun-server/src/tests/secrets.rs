@@ -121,7 +121,7 @@ async fn every_fault_of_a_secret_is_told_at_once() {
     let answer = fixture.post(&format!("{REGIONAL}?secretId=a"), regional).await;
     assert_eq!(
         answer.message(),
-        "secret.replication: a regional secret has none: it is kept in its location"
+        "secret.replication: Secret.replication should not be provided: a regional secret is kept in its location"
     );
 }
 
@@ -148,13 +148,19 @@ async fn what_is_not_honoured_of_a_secret_is_refused_by_name() {
     ");
     let empty = json!({"topics": [], "rotation": {}, "tags": {}, "replication": {"automatic": {}}});
     fixture.post(&format!("{SECRETS}?secretId=a"), empty).await.ok();
-    let patch = format!("{SECRETS}/a?updateMask=ttl,rotation.next_rotation_time,replication,none");
+    let patch = format!("{SECRETS}/a?updateMask=name,none");
     insta::assert_snapshot!(fixture.patch(&patch, "{}").await.message(), @r"
-    secret.ttl: not honoured: secrets do not expire here: delete it when its time has come
-    secret.rotation.next_rotation_time: not honoured: nobody is told to rotate a secret here
-    secret.replication: cannot be changed once the secret is there
+    secret.name: cannot be changed once the secret is there
     secret.none: is not a field of a secret
     ");
+    let patch = format!("{SECRETS}/a?updateMask=ttl,rotation.next_rotation_time,topics");
+    let given = json!({"ttl": "9s", "rotation": {"nextRotationTime": "2030-01-01T00:00:00Z"}, "tags": {"1/a": "b"}});
+    insta::assert_snapshot!(fixture.patch(&patch, given).await.message(), @r"
+    secret.ttl: not honoured: secrets do not expire here: delete it when its time has come
+    secret.rotation: not honoured: nobody is told to rotate a secret here
+    ");
+    // As gcloud asks for their removal.
+    fixture.patch(&patch, "{}").await.ok();
 }
 
 #[tokio::test]
@@ -184,8 +190,63 @@ async fn a_name_is_taken_once_and_what_is_not_there_is_404() {
         assert_eq!(fixture.get(&path).await.status, StatusCode::NOT_FOUND);
         assert_eq!(fixture.post(&path, "{}").await.status, StatusCode::NOT_FOUND);
     }
-    let beta = fixture.get("/v1beta2/projects/demo/secrets").await;
-    assert!(beta.message().contains("without `beta`"), "{beta}");
+}
+
+#[tokio::test]
+async fn the_beta_versions_of_the_api_are_v1_under_other_names() {
+    let (fixture, secret) = with(&["one"]).await;
+    for version in ["v1beta2", "v1beta1"] {
+        let path = secret.replace("/v1/", &format!("/{version}/"));
+        let access = fixture.get(&format!("{path}/versions/latest:access?alt=json")).await.ok();
+        assert_eq!(access["payload"]["data"], STANDARD.encode("one"));
+        add(&fixture, &path, "one").await;
+        let list = format!("/{version}/projects/demo/secrets?pageSize=1&filter=name:s1");
+        assert_eq!(fixture.get(&list).await.ok()["secrets"][0]["labels"], json!({"team": "x"}));
+        let east = REGIONAL.replace("/v1/", &format!("/{version}/"));
+        create(&fixture, &east, version).await;
+    }
+    assert_eq!(fixture.get(REGIONAL).await.ok()["totalSize"], 2);
+    for path in ["/v1beta2/entries:list", "/v1beta3/projects/demo/secrets", "/v1beta2"] {
+        assert_eq!(fixture.get(path).await.status, StatusCode::NOT_FOUND, "{path}");
+    }
+}
+
+#[tokio::test]
+async fn where_a_secret_is_kept_may_be_said_again_and_not_changed() {
+    let fixture = Fixture::new();
+    let places = |places: &[&str]| {
+        let replicas: Vec<Value> = places.iter().map(|at| json!({"location": at})).collect();
+        json!({"replication": {"userManaged": {"replicas": replicas}}})
+    };
+    let created = places(&["us-east1", "us-west1"]);
+    fixture.post(&format!("{SECRETS}?secretId=m"), created).await.ok();
+    create(&fixture, SECRETS, "a").await;
+    create(&fixture, REGIONAL, "r").await;
+    let patch = async |secret: &str, body: &Value| {
+        fixture.patch(&format!("{secret}?updateMask=replication"), body).await
+    };
+    let (managed, automatic) = (format!("{SECRETS}/m"), format!("{SECRETS}/a"));
+    patch(&managed, &places(&["us-west1", "us-east1"])).await.ok();
+    patch(&automatic, &json!({"replication": {"automatic": {}}})).await.ok();
+    let unchanged = "secret.replication: cannot be changed once the secret is there";
+    for (secret, body) in [
+        (&managed, places(&["us-east1"])),
+        (&managed, json!({"replication": {"automatic": {}}})),
+        (&automatic, places(&["us-east1"])),
+    ] {
+        assert_eq!(patch(secret, &body).await.message(), unchanged, "{body}");
+    }
+    let none = patch(&automatic, &json!({})).await;
+    assert_eq!(none.message(), "secret.replication: Secret.replication must be specified.");
+    let regional = json!({"replication": {"automatic": {}}});
+    let regional = patch(&format!("{REGIONAL}/r"), &regional).await;
+    assert!(regional.message().contains("should not be provided"), "{regional}");
+    let key =
+        json!({"replication": {"automatic": {"customerManagedEncryption": {"kmsKeyName": "k"}}}});
+    let keyed = patch(&automatic, &key).await;
+    assert!(keyed.message().contains("this server's own key alone"), "{keyed}");
+    let maskless = fixture.patch(&automatic, &json!({"labels": {"a": "b"}})).await;
+    assert!(maskless.message().contains("Field [update_mask] is required"), "{maskless}");
 }
 
 #[tokio::test]
@@ -339,7 +400,7 @@ async fn a_patch_replaces_what_its_mask_names_and_nothing_else() {
     let text = wrong.message();
     assert!(text.contains("secret.version_aliases[dev]: there is no version 9"), "{text}");
     assert!(text.contains("secret.version_aliases[latest]"), "{text}");
-    let none = fixture.patch(&secret, "{}").await;
+    let none = fixture.patch(&format!("{secret}?updateMask=etag"), "{}").await;
     assert!(none.message().starts_with("updateMask: names no field"), "{none}");
 }
 
