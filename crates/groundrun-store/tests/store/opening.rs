@@ -2,11 +2,11 @@
 
 use std::{fs, fs::Permissions, os::unix::fs::PermissionsExt, path::Path, process};
 
-use groundrun_core::record::{Attempt, Cause, Ending, Exit};
+use groundrun_core::record::{Attempt, Cause, Ending, Exit, Revision};
 use groundrun_store::{OpenError, Store, StoreError};
 use rusqlite::Connection;
 
-use crate::support::*;
+use crate::{secrets, support::*};
 
 fn refused(dir: &Path) -> OpenError {
     Store::open(dir).expect_err("it is refused")
@@ -233,4 +233,46 @@ fn a_database_of_the_first_format_is_brought_up_with_all_its_attempts() {
         move |tx| tx.update_attempts([&later])
     });
     assert_eq!(read(&store, |view| view.attempts_of_task(uid, 4)), [later]);
+}
+
+/// What the programs of those formats wrote, row by row.
+#[test]
+fn what_earlier_versions_wrote_is_all_there_and_can_be_gone_on_with() {
+    let schemas = [
+        include_str!("../../src/schema/1.sql"),
+        include_str!("../../src/schema/2.sql"),
+        include_str!("../../src/schema/3.sql"),
+    ];
+    for (format, rows) in [(2_u8, include_str!("format-2.sql")), (3, include_str!("format-3.sql"))]
+    {
+        let dir = tempfile::tempdir().expect("a temporary directory");
+        let conn = Connection::open(dir.path().join("groundrun.db")).expect("it is made");
+        schemas[..format.into()]
+            .iter()
+            .for_each(|schema| conn.execute_batch(schema).expect("it is made"));
+        conn.execute_batch(rows).expect("they are as they were");
+        conn.pragma_update(None, "application_id", 0x4752_554e).expect("it is set");
+        conn.pragma_update(None, "user_version", format).expect("it is set");
+        drop(conn);
+        let store = Store::open(dir.path()).expect("it is brought up");
+        let one = read(&store, |view| view.job(&scope(), "sieve")).expect("it is there");
+        assert_eq!((one.written, one.revision), (one.revision, Revision(at(50).as_microsecond())));
+        assert_eq!(one.labels, Labels::from([("team".to_owned(), "x".to_owned())]));
+        let latest = one.latest_execution.as_ref().expect("it was run");
+        let run = read(&store, |view| view.execution_by_uid(latest.uid)).expect("it is there");
+        let spec = serde_json::to_value(&*run.spec).expect("it is JSON");
+        let of_job = serde_json::to_value(&*one.spec).expect("it is JSON");
+        assert_eq!(spec, of_job["template"]["spec"], "format {format}");
+        assert_eq!(spec["template"]["spec"]["containers"][0]["env"][0]["value"], "b");
+        assert_eq!((run.state.counters.running, run.state.started), (1, Some(at(20))));
+        let attempts = [0, 1].map(|task| read(&store, |view| view.attempts_of_task(run.uid, task)));
+        let ended =
+            attempts.each_ref().map(|of| of.iter().filter(|one| one.ended.is_some()).count());
+        assert_eq!((attempts.map(|of| of.len()), ended), ([1, 2], [1, 1]));
+        assert!(read(&store, |view| view.policy(one.uid)).is_some());
+        let secret = read(&store, |view| view.secret(&secrets::secret("db-pass", 1).name));
+        let held = secret.map(|secret| read(&store, |view| view.sealed_value(secret.uid, 1)));
+        assert_eq!(held, (format == 3).then(|| Some(b"sealed".to_vec())));
+        assert!(keep_execution(&store, execution(&one, "sieve-later", 7)).revision > one.revision);
+    }
 }
