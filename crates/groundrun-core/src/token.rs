@@ -7,7 +7,10 @@
 use groundrun_api::v1::JobSpec;
 use jiff::Timestamp;
 
-use crate::record::{Completed, Execution, Failure, Job, Outcome};
+use crate::{
+    mutant,
+    record::{Completed, Execution, Failure, Job, Outcome},
+};
 
 /// What a job waits for before it is Ready.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -54,7 +57,8 @@ impl<'a> Token<'a> {
     pub fn current(job: &'a Job) -> Option<Self> {
         let token = Self::of(&job.spec)?;
         let latest = job.latest_execution.as_ref()?;
-        (latest.name == token.execution(&job.name)).then_some(token)
+        let is_last = latest.name == token.execution(&job.name) || mutant!("tokens_stay");
+        is_last.then_some(token)
     }
 
     /// The name of its execution.
@@ -67,7 +71,9 @@ impl<'a> Token<'a> {
     pub(crate) fn progress(&self, execution: &Execution) -> Progress {
         let state = &execution.state;
         match (self.until, state.started, &state.completed) {
-            (Until::Started, Some(started), _) => Progress::Done(started),
+            (Until::Started, Some(started), _) if !mutant!("a_start_is_not_enough") => {
+                Progress::Done(started)
+            }
             (_, _, Some(Completed { at, outcome })) => match outcome {
                 Outcome::Succeeded => Progress::Done(*at),
                 Outcome::Failed(failure) => Progress::Failed(*at, failure.clone()),

@@ -21,7 +21,7 @@ use testkit::{
 const SEEDS: u64 = 5_000;
 
 /// Fewer would be too few to trust the tests by.
-const MUTANTS_MIN: usize = 20;
+const MUTANTS_MIN: usize = 30;
 
 #[test]
 fn every_mutant_is_noticed() {

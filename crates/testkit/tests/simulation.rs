@@ -37,6 +37,7 @@ fn every_world_ends_in_order() {
     assert!(sum.crashes > SEEDS, "{sum:?}");
     assert!(sum.failed_commits > SEEDS / 2, "{sum:?}");
     assert!(sum.completed > SEEDS, "{sum:?}");
+    assert!(sum.tokens > SEEDS / 2 && sum.conflicts > SEEDS / 20, "{sum:?}");
 }
 
 #[test]

@@ -11,6 +11,7 @@ use super::{
 use crate::{
     authorization,
     context::Context,
+    mutant,
     record::Job,
     render::{parse_resource_version, resource_version},
     token::{self, Token},
@@ -60,16 +61,21 @@ pub fn replacement(
         return Err(ApiError::conflict(&old.name, Versions { given: &given, current: &current }));
     }
     let execution = new_execution(old, &spec);
-    let changed =
-        spec != token::shown(old) || !authorization::is_same(&old.annotations, &annotations);
+    let changed = spec != shown(old) || !authorization::is_same(&old.annotations, &annotations);
     let spec = if spec == *old.spec { Arc::clone(&old.spec) } else { Arc::new(spec) };
     let generation = old.generation.saturating_add(i32::from(changed));
     Ok(Replacement { labels, annotations, spec, generation, execution })
+}
+
+/// What a client could know: a token of the past is not in it.
+fn shown(old: &Job) -> v1::JobSpec {
+    if mutant!("past_token_is_a_change") { old.spec.as_ref().clone() } else { token::shown(old) }
 }
 
 /// The execution that the token of `spec` asks for, unless it is the token that `old` has.
 fn new_execution(old: &Job, spec: &v1::JobSpec) -> Option<String> {
     let token = Token::of(spec)?;
     let known = Token::current(old).is_some_and(|current| current.text == token.text);
-    (!known).then(|| token.execution(&old.name))
+    let again = known && !mutant!("same_token_runs_again");
+    (!again).then(|| token.execution(&old.name))
 }

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use groundrun_core::{
-    id::{AttemptId, BootId, JobUid},
+    id::{AttemptId, BootId},
     port::{ImageRequest, News, Observation},
     record::Ending,
 };
@@ -13,6 +13,7 @@ use uuid::Uuid;
 
 use super::{
     backend::Effect,
+    clients::JOB,
     world::{Event, RETAINED, Server, TROUBLE_SECONDS, Trace, Trouble, World, uid},
 };
 use crate::sample::{self, Shape};
@@ -44,8 +45,9 @@ impl World {
                     .get_mut()
                     .wish(uid(number), |execution| execution.wishes.delete = Some(now));
             }
+            Event::Replace(letter) => self.replace(letter),
             Event::NewGeneration => {
-                let job = self.records.get().jobs.get(&JobUid(Uuid::nil())).cloned();
+                let job = self.records.get().jobs.get(&JOB).cloned();
                 if let Some(mut job) = job {
                     job.generation += 1;
                     self.records.get_mut().put_job(job);
@@ -63,7 +65,7 @@ impl World {
         if self.random.per_mille(50) {
             self.registry.missing.insert(execution.uid);
         }
-        self.records.get_mut().insert(execution);
+        self.records.get_mut().run(execution);
     }
 
     pub(super) fn go_wrong(&mut self, trouble: Trouble) {

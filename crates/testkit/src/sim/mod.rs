@@ -13,10 +13,12 @@
 //! | the registry does not answer | now and then |
 //! | changes of records | more than were kept count of |
 //!
-//! Then all of it stops, and within a bounded time everything must be over and in order.
+//! Meanwhile clients run, cancel and delete executions, and write their job, with tokens old and new. Then all of it stops, and
+//! within a bounded time everything must be over and in order.
 
 mod backend;
 mod check;
+mod clients;
 mod happen;
 mod random;
 mod records;
@@ -43,6 +45,10 @@ pub struct Report {
     pub failed_commits: u64,
     /// Executions that completed.
     pub completed: u64,
+    /// Executions that tokens asked for.
+    pub tokens: u64,
+    /// Tokens of the past that were sent again.
+    pub conflicts: u64,
 }
 
 impl std::ops::AddAssign for Report {
@@ -52,6 +58,8 @@ impl std::ops::AddAssign for Report {
         self.crashes += other.crashes;
         self.failed_commits += other.failed_commits;
         self.completed += other.completed;
+        self.tokens += other.tokens;
+        self.conflicts += other.conflicts;
     }
 }
 

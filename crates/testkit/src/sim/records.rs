@@ -19,7 +19,7 @@ use groundrun_engine::{
 };
 use jiff::Timestamp;
 
-use super::check;
+use super::{check, clients::Sent};
 
 /// Attempts removed in one commit: small, so that removal takes several.
 const REAPED_AT_ONCE: usize = 3;
@@ -43,6 +43,8 @@ pub(super) struct Records {
     pub(super) completed: u64,
     /// A commit has failed and was not made since.
     pub(super) stuck: bool,
+    /// The token of the job, whose execution is its latest.
+    pub(super) current: Option<Sent>,
     /// What does not hold.
     pub(super) faults: Vec<String>,
     changed_executions: BTreeSet<ExecutionUid>,
@@ -65,6 +67,7 @@ impl Records {
             barred: BTreeSet::new(),
             completed: 0,
             stuck: false,
+            current: None,
             faults: Vec::new(),
             changed_executions: BTreeSet::new(),
             changed_jobs: BTreeSet::new(),

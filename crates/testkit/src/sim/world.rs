@@ -16,11 +16,12 @@ use uuid::Uuid;
 use super::{
     Fault, Report,
     backend::Machine,
+    clients::{self, Letter},
     random::Random,
     records::{Memory, Records},
     registry::Registry,
 };
-use crate::sample::{self, Shape};
+use crate::sample::Shape;
 
 /// For this long clients do things and things go wrong.
 pub(super) const TROUBLE_SECONDS: i64 = 120;
@@ -73,6 +74,8 @@ pub(super) enum Event {
     Run(Shape),
     Cancel(u128),
     Delete(u128),
+    /// A client sends the job.
+    Replace(Letter),
     NewGeneration,
     Trouble(Trouble),
     Restart,
@@ -163,7 +166,8 @@ impl World {
 
     /// What clients will do and what will go wrong.
     pub(super) fn populate(&mut self) {
-        self.records.get_mut().put_job(sample::job(&Shape::default(), self.now));
+        let job = clients::job(self.now).expect("the sample is a good document");
+        self.records.get_mut().put_job(job);
         for number in 1..=1 + u128::from(self.random.below(4)) {
             let shape = self.shape();
             self.some_time(Event::Run(shape));
@@ -175,6 +179,10 @@ impl World {
             if self.random.per_mille(200) {
                 self.some_time(Event::Delete(number));
             }
+        }
+        for _ in 0..self.random.below(4) {
+            let letter = self.letter();
+            self.some_time(Event::Replace(letter));
         }
         if self.random.per_mille(300) {
             self.some_time(Event::NewGeneration);
@@ -232,6 +240,8 @@ impl World {
             }
             self.faults()?;
         }
+        self.records.get_mut().check_job();
+        self.faults()?;
         self.in_order()
     }
 
