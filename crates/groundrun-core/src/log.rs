@@ -2,6 +2,8 @@
 
 use jiff::Timestamp;
 
+use crate::record::Exit;
+
 /// Between two lines of one attempt's log. The default is the start.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub struct LogPosition {
@@ -20,7 +22,7 @@ pub struct LogLine {
     pub stream: Stream,
     /// Place of the container that wrote it among those of the spec; 0 for the monitor's notes.
     pub container: usize,
-    /// Without its line break; what is not UTF-8 is replaced.
+    /// Without its line break; what is not UTF-8 is replaced. Empty where a container ended.
     pub text: String,
     /// Its number in the attempt's log, from 0.
     pub sequence: u64,
@@ -35,4 +37,6 @@ pub enum Stream {
     Stderr,
     /// By the attempt's monitor: what was dropped.
     Note,
+    /// By the monitor, of several containers: this one ended. The line has no text.
+    Ended(Exit),
 }

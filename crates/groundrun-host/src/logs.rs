@@ -89,16 +89,19 @@ fn read(
     while lines.len() < most.get() && bytes < BATCH_BYTES_MAX {
         let Some(line) = reader.next_line()? else { break };
         bytes += line.text.len();
+        let (stream, text) = match (line.source, line.exit()) {
+            (Source::Stdout, _) => (Stream::Stdout, line.text),
+            (Source::Stderr, _) => (Stream::Stderr, line.text),
+            (Source::Ended, Some(exit)) => (Stream::Ended(exit.into()), Vec::new()),
+            (Source::Note | Source::Ended, _) => (Stream::Note, line.text),
+        };
+        let text = String::from_utf8(text)
+            .unwrap_or_else(|err| String::from_utf8_lossy(err.as_bytes()).into_owned());
         lines.push(LogLine {
             at: line.at.into(),
-            stream: match line.source {
-                Source::Stdout => Stream::Stdout,
-                Source::Stderr => Stream::Stderr,
-                Source::Note => Stream::Note,
-            },
+            stream,
             container: line.container,
-            text: String::from_utf8(line.text)
-                .unwrap_or_else(|err| String::from_utf8_lossy(err.as_bytes()).into_owned()),
+            text,
             sequence: next.line,
         });
         next = LogPosition { offset: reader.offset(), line: next.line + 1 };

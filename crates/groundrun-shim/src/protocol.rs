@@ -497,14 +497,20 @@ impl From<UnixNanos> for Timestamp {
     }
 }
 
+impl From<Exit> for record::Exit {
+    fn from(exit: Exit) -> Self {
+        match exit {
+            Exit::Code(code) => Self::Code(code),
+            Exit::Signal(signal) => Self::Signal(signal),
+        }
+    }
+}
+
 impl From<End> for record::Ending {
     fn from(end: End) -> Self {
         match end {
             End::Exited { exit, cause, memory_peak, message, oom_kills: _ } => Self::Exited {
-                exit: match exit {
-                    Exit::Code(code) => record::Exit::Code(code),
-                    Exit::Signal(signal) => record::Exit::Signal(signal),
-                },
+                exit: exit.into(),
                 cause: match cause {
                     Cause::OnItsOwn => record::Cause::OnItsOwn,
                     Cause::Deadline => record::Cause::Deadline,

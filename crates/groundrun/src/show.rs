@@ -46,13 +46,15 @@ impl Show {
         let mut text = String::new();
         let names = names(&look.execution);
         for (id, line) in &look.lines {
+            let stream = match line.stream {
+                Stream::Stdout => "stdout",
+                Stream::Stderr => "stderr",
+                Stream::Note => "note",
+                // What is shown of ends is the attempt's.
+                Stream::Ended(_) => continue,
+            };
             let container = names.get(line.container).map_or("", String::as_str);
             if self.json {
-                let stream = match line.stream {
-                    Stream::Stdout => "stdout",
-                    Stream::Stderr => "stderr",
-                    Stream::Note => "note",
-                };
                 let event = json!({
                     "event": "log", "time": format!("{:.6}", line.at), "task": id.task, "attempt": id.attempt,
                     "container": container, "stream": stream, "text": line.text,

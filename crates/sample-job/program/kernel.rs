@@ -29,6 +29,7 @@ mod nr {
     pub const MKNODAT: usize = 259;
     pub const UNSHARE: usize = 272;
     pub const STATX: usize = 332;
+    pub const WAIT4: usize = 61;
     pub const CLONE3: usize = 435;
 }
 
@@ -59,6 +60,7 @@ mod nr {
     pub const MKNODAT: usize = 33;
     pub const UNSHARE: usize = 97;
     pub const STATX: usize = 291;
+    pub const WAIT4: usize = 260;
     pub const CLONE3: usize = 435;
 }
 
@@ -154,6 +156,12 @@ pub fn map(bytes: usize) -> isize {
 pub fn fork() -> isize {
     const SIGCHLD: usize = 17;
     call(nr::CLONE, [SIGCHLD, 0, 0, 0, 0, 0])
+}
+
+/// Until a child has ended.
+pub fn wait_for_child() {
+    const ANY: usize = usize::MAX;
+    call(nr::WAIT4, [ANY, 0, 0, 0, 0, 0]);
 }
 
 /// Traces `process` so that its exit waits for this one.

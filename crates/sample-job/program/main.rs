@@ -42,6 +42,7 @@ fn run(world: &World) -> u8 {
         Some(b"try-unshare") => verbs::try_unshare(),
         Some(b"try-clone3") => verbs::try_clone3(),
         Some(b"fork-hold") => verbs::fork_hold(world.argument(2).unwrap_or(b"0")),
+        Some(b"fork-eat") => verbs::fork_eat(number(2), world.argument(3).unwrap_or(b"0")),
         Some(b"hold-exit") => verbs::hold_exit(),
         Some(b"serve") => verbs::serve(
             number(2) as u16,

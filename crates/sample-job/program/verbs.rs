@@ -326,6 +326,19 @@ pub fn fork_hold(seconds: &[u8]) -> u8 {
     }
 }
 
+/// The child fills memory.
+pub fn fork_eat(mib: u64, seconds: &[u8]) -> u8 {
+    match kernel::fork() {
+        0 => eat(mib),
+        child if child < 0 => told(child),
+        _ => {
+            kernel::wait_for_child();
+            sleep(seconds);
+            0
+        }
+    }
+}
+
 /// The child makes the end of process 1 wait for it, and never lets go.
 pub fn hold_exit() -> u8 {
     match kernel::fork() {

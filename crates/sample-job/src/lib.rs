@@ -16,6 +16,7 @@
 //! | `stat PATH…` | prints of each its mode in octal, its owner and its group |
 //! | `try-mknod` · `try-mount` · `try-unshare` · `try-clone3` | asks the kernel for what must be refused, prints `errno N` or `permitted` |
 //! | `fork-hold SECS` | exits at once; a child of it holds standard output open |
+//! | `fork-eat MIB SECS` | a child of it fills memory; exits with 0 so many seconds after the child's end |
 //! | `hold-exit` | sleeps; a child of it asks to trace it, so that its end would wait for the child; that says `held` or `errno N` |
 //! | `serve PORT TEXT [SECS [FILE]]` | after so many seconds makes the file, listens on 127.0.0.1 and says `listening`; answers every connection with the text; ends with 0 at SIGTERM |
 //! | `fetch PORT` | connects to 127.0.0.1 and prints what comes, or `errno N` |

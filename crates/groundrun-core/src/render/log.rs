@@ -50,7 +50,9 @@ pub struct LogLine {
     pub text: String,
 }
 
-/// What the service says about `attempt` of a task with `spec`, oldest first; nothing while it runs.
+/// What the service says about `attempt` of a task with `spec`, oldest first; nothing while it runs. Of several containers
+/// it tells the end of the one by which the attempt ended; those of the others are in its log
+/// ([`Stream::Ended`](crate::log::Stream::Ended)).
 #[must_use]
 pub fn system_log(attempt: &Attempt, spec: &v1::TaskSpec) -> Vec<LogLine> {
     let Some((at, ending)) = &attempt.ended else { return Vec::new() };
@@ -66,7 +68,7 @@ pub fn system_log(attempt: &Attempt, spec: &v1::TaskSpec) -> Vec<LogLine> {
             limit_reached
                 .map(|text| (Severity::Error, text))
                 .into_iter()
-                .chain([called_exit(*exit)])
+                .chain([container_ended(*exit)])
                 .collect()
         }
         Ending::StartFailed { why, .. } => {
@@ -125,7 +127,9 @@ fn probe_failed(spec: &v1::TaskSpec, name: &str, why: &str) -> String {
     )
 }
 
-fn called_exit(exit: Exit) -> (Severity, String) {
+/// What the service says of the end of a container.
+#[must_use]
+pub fn container_ended(exit: Exit) -> (Severity, String) {
     match exit {
         Exit::Code(0) => (Severity::Info, "Container called exit(0).".to_owned()),
         Exit::Code(code) => (Severity::Warning, format!("Container called exit({code}).")),

@@ -10,7 +10,7 @@ mod words;
 
 pub use execution::{execution, execution_labels};
 pub use job::{job, job_labels};
-pub use log::{LogLine, Severity, container_names, system_log};
+pub use log::{LogLine, Severity, container_ended, container_names, system_log};
 pub use meta::{ChangePlace, Told, parse_resource_version, resource_version};
 pub use task::{RunningState, running_state, task, task_labels};
 

@@ -21,7 +21,7 @@ use super::{
 /// A line of either kind, before it has its form.
 #[derive(Clone, Debug)]
 pub(super) enum Line {
-    /// What the container of that name wrote.
+    /// What the container of that name wrote, or what its monitor noted.
     Task(LogLine, Arc<str>),
     /// What the service says about it.
     System(render::LogLine),
@@ -32,6 +32,10 @@ pub(super) fn entry(source: &Source, position: Position, line: Line) -> LogEntry
     let (log, container, parts) = match line {
         Line::Task(LogLine { stream, text, .. }, container) => {
             let (log, parts) = match stream {
+                Stream::Ended(exit) => {
+                    let (how, text) = render::container_ended(exit);
+                    ("varlog%2Fsystem", said(severity(how), text))
+                }
                 Stream::Stdout => ("stdout", parts(&text)),
                 Stream::Stderr => ("stderr", parts(&text)),
                 // In stderr, since gcloud shows no other log: what was dropped must be visible.

@@ -151,16 +151,31 @@ async fn of_several_containers_each_line_names_its_own() {
         (1, Stream::Stdout, 1, "answers"),
         // Of the attempt, and so of none of them.
         (2, Stream::Note, 0, "3 lines were dropped"),
+        (3, Stream::Ended(Exit::Code(0)), 0, ""),
     ] {
         let text = text.to_owned();
         fixture.logs.write(attempt, LogLine { at: time(2), stream, container, text, sequence });
     }
-    for (container, expected) in
-        [("main", vec!["asks"]), ("db", vec!["answers", "Container called exit(3)."])]
-    {
+    for (container, expected) in [
+        ("main", vec!["asks", "Container called exit(0)."]),
+        ("db", vec!["answers", "Container called exit(3)."]),
+    ] {
         let filter = format!("labels.container_name={container}");
         assert_eq!(texts(&fixture.entries(&filter, "timestamp asc").await), expected);
     }
+    // The end of the one is told by its log, that of the other with the attempt's: nobody sees that.
+    let system = fixture.entries("logName:varlog", "timestamp asc").await;
+    let said = system["entries"].as_array().expect("entries").iter().map(|entry| {
+        let fields = [&entry["timestamp"], &entry["severity"], &entry["labels"]["container_name"]];
+        fields.map(|field| field.as_str().expect("a text").to_owned())
+    });
+    assert_eq!(
+        said.collect::<Vec<_>>(),
+        [
+            ["2026-11-24T08:00:02.000000Z", "INFO", "main"],
+            ["2026-11-24T08:00:04.000000Z", "WARNING", "db"]
+        ]
+    );
     let unnamed = fixture.entries("-labels.container_name:*", "timestamp asc").await;
     assert_eq!(texts(&unnamed), ["3 lines were dropped"]);
     let execution = fixture.get(&format!("{EXECUTIONS}/{name}")).await.ok();

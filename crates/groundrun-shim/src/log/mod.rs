@@ -5,7 +5,8 @@
 //! "GRLOG\0\0\x01"  then frames:  text length u32 │ time i64 │ source u8 │ text        little endian, time in ns since 1970
 //! ```
 //!
-//! The lower half of the source byte says which stream, the upper half which container: 0 in an attempt of one.
+//! The lower half of the source byte says which stream, the upper half which container: 0 in an attempt of one. In the log
+//! of several containers there are also their ends ([`Source::Ended`]), but for the one that the exit record tells.
 //!
 //! A line's text is without its newline and at most as long as the launch says; what was dropped, of a line or at the
 //! end of a log that is full, is said in the text of the line or in a line of source [`Source::Note`]. A frame that is
@@ -19,7 +20,7 @@ mod writer;
 pub use reader::{LogError, Reader};
 pub(crate) use writer::{Stream, Writer};
 
-use crate::protocol::UnixNanos;
+use crate::protocol::{Exit, UnixNanos};
 
 /// One line of an attempt's output.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -34,6 +35,14 @@ pub struct Line {
     pub text: Vec<u8>,
 }
 
+impl Line {
+    /// Of one of [`Source::Ended`]: how.
+    #[must_use]
+    pub fn exit(&self) -> Option<Exit> {
+        (self.source == Source::Ended).then(|| postcard::from_bytes(&self.text).ok()).flatten()
+    }
+}
+
 /// Where a line came from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Source {
@@ -43,6 +52,8 @@ pub enum Source {
     Stderr,
     /// The shim: what was dropped.
     Note,
+    /// The shim: the container ended. The text is an [`Exit`], for [`Line::exit`].
+    Ended,
 }
 
 impl Source {
@@ -51,11 +62,13 @@ impl Source {
             Self::Stdout => 1,
             Self::Stderr => 2,
             Self::Note => 3,
+            Self::Ended => 4,
         }
     }
 
     fn of_code(code: u8) -> Option<Self> {
-        [Self::Stdout, Self::Stderr, Self::Note].into_iter().find(|source| source.code() == code)
+        let all = [Self::Stdout, Self::Stderr, Self::Note, Self::Ended];
+        all.into_iter().find(|source| source.code() == code)
     }
 }
 

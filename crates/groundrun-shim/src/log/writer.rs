@@ -8,7 +8,7 @@ use std::{
 };
 
 use super::{HEADER_BYTES, MAGIC, Source, source_byte};
-use crate::protocol::{LogBounds, UnixNanos};
+use crate::protocol::{Exit, LogBounds, UnixNanos};
 
 /// Frames are gathered to about this size before they are written: a few pages, since every shim holds them.
 const GATHERED_BYTES: usize = 32 * 1024;
@@ -93,6 +93,13 @@ impl Writer {
         self.flush();
     }
 
+    /// Takes the end of a container. There are so few of them that they go into a full log, too.
+    pub(crate) fn ended(&mut self, container: usize, at: UnixNanos, exit: Exit) {
+        let Ok(text) = postcard::to_allocvec(&exit) else { return };
+        self.gather(source_byte(Source::Ended, container), at, &[&text]);
+        self.flush();
+    }
+
     /// The stream is at its end: its last line may lack a newline.
     pub(crate) fn close(&mut self, stream: Stream) {
         if self.pending(stream).since.is_some() {
@@ -128,7 +135,7 @@ impl Writer {
         let [stdout, stderr] = &mut self.pending[container];
         match source {
             Source::Stderr => stderr,
-            Source::Stdout | Source::Note => stdout,
+            Source::Stdout | Source::Note | Source::Ended => stdout,
         }
     }
 

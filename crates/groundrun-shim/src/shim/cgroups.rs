@@ -3,13 +3,13 @@
 use std::{
     fs::{self, File},
     io::{self, Write},
-    os::fd::{AsFd, OwnedFd},
+    os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd},
     path::{Path, PathBuf},
     time::Duration,
 };
 
 use rustix::{
-    event::Timespec,
+    event::{EventfdFlags, Timespec, eventfd},
     fs::{Mode, OFlags},
     process::{Pid, Signal},
 };
@@ -28,12 +28,19 @@ pub(super) struct Cgroups {
     tasks: Vec<OwnedFd>,
     /// The version 2 directory to be born in.
     birthplace: Option<OwnedFd>,
+    /// Readable from the first time on that memory was not enough, where the kernel does not end the whole container then.
+    want_of_memory: Option<OwnedFd>,
 }
 
 impl Cgroups {
     /// Makes them all, or none.
     pub(super) fn make(wanted: &[Cgroup]) -> Result<Self, Failure> {
-        let mut made = Self { directories: Vec::new(), tasks: Vec::new(), birthplace: None };
+        let mut made = Self {
+            directories: Vec::new(),
+            tasks: Vec::new(),
+            birthplace: None,
+            want_of_memory: None,
+        };
         for cgroup in wanted {
             if let Err(failure) = made.add(cgroup) {
                 made.remove();
@@ -52,7 +59,10 @@ impl Cgroups {
                 .ours(format_args!("write {value:?} to {}", path.join(name).display()))?;
         }
         match cgroup.kind {
-            CgroupKind::V1 { .. } => {
+            CgroupKind::V1 { ref controllers } => {
+                if controllers.split(',').any(|controller| controller == "memory") {
+                    self.want_of_memory = tell_want_of_memory(path);
+                }
                 let tasks = path.join("tasks");
                 let flags = OFlags::WRONLY | OFlags::CLOEXEC;
                 let file = rustix::fs::open(&tasks, flags, Mode::empty())
@@ -71,6 +81,11 @@ impl Cgroups {
 
     pub(super) fn tasks(&self) -> &[OwnedFd] {
         &self.tasks
+    }
+
+    /// Readable once memory was not enough; none where the kernel sees to all that follows from it.
+    pub(super) fn want_of_memory(&self) -> Option<BorrowedFd<'_>> {
+        self.want_of_memory.as_ref().map(AsFd::as_fd)
     }
 
     pub(super) fn birthplace(&self) -> Birthplace<'_> {
@@ -104,6 +119,16 @@ impl Cgroups {
             });
         }
     }
+}
+
+/// Version 1 alone tells of it, and leaves it at the one process that it kills; version 2 has `memory.oom.group`. Where the
+/// kernel was built without, it stays at that.
+fn tell_want_of_memory(cgroup: &Path) -> Option<OwnedFd> {
+    let event = eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK).ok()?;
+    let of = File::open(cgroup.join("memory.oom_control")).ok()?;
+    let wish = format!("{} {}", event.as_raw_fd(), of.as_raw_fd());
+    write_setting(&cgroup.join("cgroup.event_control"), &wish).ok()?;
+    Some(event)
 }
 
 /// A leftover of an attempt that was never begun would carry its counters over: away with it.

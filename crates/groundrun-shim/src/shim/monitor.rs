@@ -54,6 +54,10 @@ struct Program {
     running: Option<Running>,
     /// Its init was seen to have ended.
     has_ended: bool,
+    /// Memory was not enough for it, so that it was killed.
+    wanted_memory: bool,
+    /// How, where the log may still have to tell it.
+    untold: Option<(UnixNanos, Exit)>,
     /// Why it never ran.
     failure: Option<Failure>,
     /// Open until they end.
@@ -67,6 +71,7 @@ struct Program {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Awaited {
     End(usize),
+    WantOfMemory(usize),
     Output(Stream),
     Answer(usize),
     Knock,
@@ -76,6 +81,9 @@ enum Awaited {
 
 /// One read of output. A pipe holds 64 KiB; a shim should hold little.
 const READ_BYTES: usize = 16 * 1024;
+
+/// Reads of what a container that has ended left in a pipe: a program may widen its pipe to 1 MiB.
+const REST_READS_MAX: usize = (1 << 20) / READ_BYTES + 1;
 
 /// How long output is still read when the programs have ended: somebody else may hold a pipe, and must not hold the news.
 const DRAIN: Duration = Duration::from_secs(1);
@@ -121,6 +129,7 @@ impl<'shim> Monitor<'shim> {
             {
                 self.obey(order, peers);
             }
+            self.tell_ends();
             if let Some(verdict) = self.ensemble.verdict() {
                 self.drain();
                 return verdict;
@@ -218,6 +227,9 @@ impl<'shim> Monitor<'shim> {
             awaited.extend(program.outputs(index));
             if let (Some(running), false) = (&program.running, program.has_ended) {
                 awaited.push((Awaited::End(index), running.init.as_fd(), PollFlags::IN));
+                let want = self.cgroups[index].want_of_memory().filter(|_| !program.wanted_memory);
+                awaited
+                    .extend(want.map(|want| (Awaited::WantOfMemory(index), want, PollFlags::IN)));
             }
             if let Some(question) = &program.question {
                 awaited.push((Awaited::Answer(index), question.socket(), question.events()));
@@ -248,13 +260,63 @@ impl<'shim> Monitor<'shim> {
         for what in ready {
             match what {
                 Awaited::Answer(index) => self.hear_answer(*index),
-                Awaited::End(index) => {
-                    let exit = self.programs[*index].reap();
-                    self.ensemble.exited(*index, exit, Instant::now());
-                }
-                Awaited::Output(_) | Awaited::Knock | Awaited::Wish | Awaited::Word => {}
+                Awaited::WantOfMemory(index) => self.programs[*index].wanted_memory = true,
+                _ => {}
             }
         }
+        for what in ready {
+            match what {
+                Awaited::WantOfMemory(index) => self.signal(*index, Signal::KILL),
+                Awaited::End(index) => {
+                    let exit = self.reap(*index);
+                    self.programs[*index].untold = Some((now(), exit));
+                    self.ensemble.exited(*index, exit, Instant::now());
+                }
+                _ => {}
+            }
+        }
+    }
+
+    /// Of several containers the log has the end of each, but for the one that the attempt's own end tells.
+    fn tell_ends(&mut self) {
+        for index in 0..self.programs.len() {
+            let Some((at, exit)) = self.programs[index].untold else { continue };
+            let Some(is_the_attempts) = self.ensemble.is_the_attempts_end(index) else { continue };
+            self.programs[index].untold = None;
+            if !is_the_attempts {
+                self.read_rest(index);
+                self.log.ended(index, at, exit);
+            }
+        }
+    }
+
+    /// What a container wrote comes before its end.
+    fn read_rest(&mut self, index: usize) {
+        let program = &mut self.programs[index];
+        let pipes = [(&mut program.stdout, Source::Stdout), (&mut program.stderr, Source::Stderr)];
+        for (pipe, source) in pipes {
+            let stream = Stream { container: index, source };
+            for _ in 0..REST_READS_MAX {
+                if read_into(&mut self.log, pipe, stream) == Read::Nothing {
+                    break;
+                }
+            }
+        }
+    }
+
+    /// How it ended. Cloud Run ends a container as a whole when its memory is over: one that was quick to end by itself
+    /// when a process of it was killed did not make it.
+    fn reap(&mut self, index: usize) -> Exit {
+        let program = &mut self.programs[index];
+        let exit = program.reap();
+        let want = self.cgroups[index].want_of_memory();
+        program.wanted_memory |= want.is_some_and(|want| is_readable(want));
+        if program.wanted_memory { Exit::Signal(libc::SIGKILL) } else { exit }
+    }
+
+    /// Whether a container was ended by us because its memory was over.
+    pub(super) fn wanted_memory(&self, index: usize) -> bool {
+        self.programs[index].wanted_memory
     }
 
     fn hear_relay(&mut self) {
@@ -276,9 +338,9 @@ impl<'shim> Monitor<'shim> {
             let program = &mut self.programs[stream.container];
             let pipe = match stream.source {
                 Source::Stderr => &mut program.stderr,
-                Source::Stdout | Source::Note => &mut program.stdout,
+                Source::Stdout | Source::Note | Source::Ended => &mut program.stdout,
             };
-            read_into(&mut self.log, pipe, *stream);
+            let _ = read_into(&mut self.log, pipe, *stream);
         }
     }
 
@@ -381,18 +443,35 @@ fn wait_for(
     ready.map(|((what, ..), _)| *what).collect()
 }
 
+/// What a read came to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Read {
+    Some,
+    Nothing,
+}
+
 /// One read: the program's pipes are always emptied, whatever becomes of the log.
-fn read_into(log: &mut Writer, pipe: &mut Option<OwnedFd>, stream: Stream) {
-    let Some(open) = pipe else { return };
+fn read_into(log: &mut Writer, pipe: &mut Option<OwnedFd>, stream: Stream) -> Read {
+    let Some(open) = pipe else { return Read::Nothing };
     let mut bytes = [0; READ_BYTES];
     match rustix::io::read(&*open, &mut bytes) {
-        Ok(length @ 1..) => log.feed(stream, now(), &bytes[..length]),
+        Ok(length @ 1..) => {
+            log.feed(stream, now(), &bytes[..length]);
+            return Read::Some;
+        }
         Err(Errno::INTR | Errno::AGAIN) => {}
         Ok(0) | Err(_) => {
             *pipe = None;
             log.close(stream);
         }
     }
+    Read::Nothing
+}
+
+/// Whether something can be read now.
+fn is_readable(fd: BorrowedFd<'_>) -> bool {
+    let mut fds = [PollFd::from_borrowed_fd(fd, PollFlags::IN)];
+    matches!(poll(&mut fds, Some(&Timespec::default())), Ok(1))
 }
 
 /// A pipe for output: the reading end never waits.

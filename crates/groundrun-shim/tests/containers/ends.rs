@@ -18,6 +18,7 @@ pub(crate) const TESTS: &[Test] = &[
     ("a_stop_without_grace_kills", a_stop_without_grace_kills),
     ("a_later_server_can_listen_and_stop", a_later_server_can_listen_and_stop),
     ("want_of_memory_is_told_as_such", want_of_memory_is_told_as_such),
+    ("want_of_memory_in_a_child_ends_the_container", want_of_memory_in_a_child),
     ("files_count_as_memory", files_count_as_memory),
     ("the_peak_of_memory_is_told", the_peak_of_memory_is_told),
     (
@@ -99,6 +100,15 @@ fn want_of_memory_is_told_as_such(lab: &Lab) {
     launch.timeout = Duration::ZERO;
     launch.grace = Duration::ZERO;
     check(lab, &launch, Exit::Signal(9), Cause::Deadline);
+}
+
+/// Whether its program goes on after that child or ends by itself at once.
+fn want_of_memory_in_a_child(lab: &Lab) {
+    for seconds in ["60", "0"] {
+        let outcome = lab.run(&lab.launch(&["fork-eat", "100", seconds]));
+        assert_eq!(outcome.exit(), (Exit::Signal(9), Cause::OutOfMemory), "{outcome:?}");
+        assert!(matches!(outcome.record.end, End::Exited { oom_kills: 1.., .. }), "{outcome:?}");
+    }
 }
 
 fn files_count_as_memory(lab: &Lab) {

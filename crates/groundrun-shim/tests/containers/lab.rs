@@ -330,7 +330,13 @@ impl Outcome {
     /// What the container at this place wrote, by lines.
     pub(crate) fn said_by(&self, container: usize) -> Vec<String> {
         let lines = self.lines.iter().filter(|line| line.container == container);
+        let lines = lines.filter(|line| line.source != Source::Ended);
         lines.map(|line| String::from_utf8_lossy(&line.text).into_owned()).collect()
+    }
+
+    /// The ends that the log tells, in its order: of which container, and how.
+    pub(crate) fn ends(&self) -> Vec<(usize, Exit)> {
+        self.lines.iter().filter_map(|line| Some((line.container, line.exit()?))).collect()
     }
 
     /// What it wrote to one stream.
@@ -421,7 +427,8 @@ mod cgroups {
             key: key.to_owned(),
         };
         if is_v2() {
-            let settings = vec![setting("memory.max", memory), setting("pids.max", 64)];
+            let limits = [("memory.max", memory), ("memory.oom.group", 1), ("pids.max", 64)];
+            let settings = limits.map(|(name, value)| setting(name, value)).to_vec();
             let group = Cgroup { path: path(&parents[0]), settings, kind: CgroupKind::V2 };
             return (vec![group], counter("memory.events", "oom_kill"), counter("memory.peak", ""));
         }

@@ -2,7 +2,10 @@
 
 use std::{fs, time::Duration};
 
-use groundrun_shim::protocol::{Cause, End, Exit, Launch, Wish};
+use groundrun_shim::{
+    log::Source,
+    protocol::{Cause, End, Exit, Launch, Wish},
+};
 use rustix::process::{Pid, Signal};
 
 use crate::{
@@ -20,6 +23,7 @@ pub(crate) const TESTS: &[Test] = &[
     ("a_sidecar_is_stopped_when_the_others_have_ended", sidecar_is_stopped),
     ("a_sidecar_that_does_not_mind_is_killed_and_the_attempt_succeeds", sidecar_is_killed),
     ("a_sidecar_that_fails_early_fails_the_attempt", sidecar_fails),
+    ("the_log_tells_the_end_of_each_container_but_the_one_that_ended_the_attempt", ends_in_the_log),
     ("a_container_that_cannot_be_started_ends_the_others", one_cannot_be_started),
     ("a_timeout_ends_all", a_timeout_ends_all),
     ("a_stop_ends_all", a_stop_ends_all),
@@ -34,7 +38,7 @@ fn all_start_and_all_must_succeed(lab: &Lab) {
     let containers: Vec<(&str, &[&str])> =
         names.iter().zip(&arguments).map(|(name, words)| (name.as_str(), &words[..])).collect();
     let outcome = lab.run(&lab.several(&containers));
-    assert_eq!(outcome.end_of(), ("c0", Exit::Code(0), Cause::OnItsOwn));
+    assert_eq!((outcome.end_of().1, outcome.end_of().2), (Exit::Code(0), Cause::OnItsOwn));
     for (index, name) in names.iter().enumerate() {
         assert_eq!(outcome.said_by(index), [format!("/job args {name}")]);
     }
@@ -132,6 +136,33 @@ fn sidecar_fails(lab: &Lab) {
     assert_eq!(outcome.end_of(), ("sidecar", Exit::Code(4), Cause::OnItsOwn));
     let early = lab.run(&with_sidecar(lab, &["sleep", "0.2"], &["exit", "0"]));
     assert_eq!(early.end_of(), ("main", Exit::Code(0), Cause::OnItsOwn));
+}
+
+fn ends_in_the_log(lab: &Lab) {
+    // Each at its time: behind what the container wrote, before what others wrote later.
+    let outcome = lab.run(&with_sidecar(lab, &["sleep", "0.2"], &["wait-term", "3"]));
+    assert_eq!(outcome.ends(), [(1, Exit::Code(3))]);
+    let last = outcome.lines.last().map(|line| line.source);
+    assert_eq!(last, Some(Source::Ended), "{outcome:?}");
+    assert!(outcome.lines.last().is_some_and(|line| line.at <= outcome.record.ended));
+    let early = lab.run(&with_sidecar(lab, &["drip", "2", "200"], &["exit", "0"]));
+    let order: Vec<Source> = early.lines.iter().map(|line| line.source).collect();
+    assert_eq!(early.ends(), [(1, Exit::Code(0))]);
+    assert_eq!(order.last(), Some(&Source::Stdout), "{early:?}");
+    // The failure is the attempt's; those that it stopped are told.
+    let launch =
+        lab.several(&[("a", &["wait-term", "0"]), ("b", &["exit", "7"]), ("c", &["true"])]);
+    let mut ends = lab.run(&launch).ends();
+    ends.retain(|(index, _)| *index != 2);
+    assert!(matches!(ends[..], [(0, Exit::Code(0) | Exit::Signal(15))]), "{ends:?}");
+    // At a timeout it is the first of them.
+    let mut launch = lab.several(&[("a", &["wait-term", "3"]), ("b", &["wait-term", "4"])]);
+    launch.timeout = Duration::from_millis(300);
+    let outcome = lab.run(&launch);
+    assert_eq!(outcome.end_of(), ("a", Exit::Code(3), Cause::Deadline));
+    assert_eq!(outcome.ends(), [(1, Exit::Code(4))]);
+    // An only one is told by its attempt alone: it has no log for that.
+    assert!(lab.run(&lab.launch(&["exit", "1"])).lines.is_empty());
 }
 
 fn one_cannot_be_started(lab: &Lab) {

@@ -17,6 +17,7 @@ pub(super) const SCENARIOS: &[Scenario] = &[
     ("an exit code is told", exit_code),
     ("a kill by somebody else is told as such", killed),
     ("running out of memory is told from a kill", out_of_memory),
+    ("running out of memory in a child ends the container", out_of_memory_in_a_child),
     ("cpu is held to its limit", cpu_limit),
     ("processes are bounded", processes_limit),
     ("a timeout ends what heeds SIGTERM", timeout_heeded),
@@ -54,6 +55,13 @@ fn out_of_memory(place: &mut dyn Place) {
         panic!("no peak: {ending:?}")
     };
     assert!((32 << 20..=64 << 20).contains(&peak), "{peak}");
+}
+
+/// Its program would go on.
+fn out_of_memory_in_a_child(place: &mut dyn Place) {
+    let mut spec = attempt(place, &["fork-eat", "200", "300"]);
+    spec.containers[0].limits = Limits { cpu_millis: 1000, memory_bytes: 64 << 20 };
+    assert_exited(&run(place, &spec), (Exit::Signal(9), Cause::OutOfMemory));
 }
 
 /// As a program inside sees it, on either version of cgroups.

@@ -146,6 +146,17 @@ impl Ensemble {
         }
     }
 
+    /// Whether what the attempt comes to tells the end of this container, which has ended; none while that is open.
+    pub(super) fn is_the_attempts_end(&self, index: usize) -> Option<bool> {
+        match (self.verdict.clone().or_else(|| self.verdict()), self.why()) {
+            (Some(Verdict::Exited { index: decisive, .. }), _) => Some(decisive == index),
+            (Some(_), _) => Some(false),
+            // One of those that are being stopped will.
+            (None, Some(_)) => None,
+            (None, None) => Some(false),
+        }
+    }
+
     pub(super) fn started(&mut self, index: usize, now: Instant) {
         let (timeout, grace) = (self.timeout, self.grace);
         self.patience.get_or_insert_with(|| Patience::new(now, timeout, grace));
@@ -172,10 +183,8 @@ impl Ensemble {
         if is_stopping {
             return;
         }
-        if exit != Exit::Code(0) {
+        if exit != Exit::Code(0) || self.all_are_done() {
             self.decide(Verdict::Exited { index, exit, cause: Cause::OnItsOwn }, now);
-        } else if let Some(first) = self.first_of_all_done() {
-            self.decide(Verdict::Exited { index: first, exit, cause: Cause::OnItsOwn }, now);
         } else if !was_up && self.members[index].is_sidecar {
             let why = "it exited with code 0 before the probe succeeded".to_owned();
             self.decide(Verdict::ProbeFailed { index, why }, now);
@@ -241,15 +250,10 @@ impl Ensemble {
         }
     }
 
-    /// When all that are no sidecars have ended, the first of them.
-    fn first_of_all_done(&self) -> Option<usize> {
-        let mains = || self.members.iter().enumerate().filter(|(_, member)| !member.is_sidecar);
-        let is_done = |member: &Member| matches!(member.state, State::Ended { .. });
-        if mains().all(|(_, member)| is_done(member)) {
-            mains().next().map(|(index, _)| index)
-        } else {
-            None
-        }
+    /// Whether all that are no sidecars have ended.
+    fn all_are_done(&self) -> bool {
+        let mut mains = self.members.iter().filter(|member| !member.is_sidecar);
+        mains.all(|member| matches!(member.state, State::Ended { .. }))
     }
 
     /// The attempt came to this, unless it came to something before: what still runs is to stop.

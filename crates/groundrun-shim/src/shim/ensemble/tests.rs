@@ -126,7 +126,7 @@ fn without_dependencies_all_must_exit_0() {
     play.exit(2, 0, OK);
     assert_eq!(play.ensemble.verdict(), None);
     play.exit(3, 2, OK);
-    play.came_to(0, OK, Cause::OnItsOwn);
+    play.came_to(2, OK, Cause::OnItsOwn);
 }
 
 #[test]
@@ -155,7 +155,7 @@ fn sidecars_are_stopped_when_all_others_have_ended_and_no_longer_matter() {
     play.look(12);
     play.orders(&[Order::Kill(2)]);
     play.exit(12, 2, Exit::Signal(9));
-    play.came_to(0, OK, Cause::OnItsOwn);
+    play.came_to(1, OK, Cause::OnItsOwn);
 }
 
 #[test]
@@ -301,6 +301,9 @@ proptest! {
         let mut asked = vec![false; count];
         let mut stopping = false;
         let mut ended: Vec<(usize, Exit)> = Vec::new();
+        // Of each that has ended, the first word on whether the attempt's end tells its.
+        let mut told: Vec<Option<bool>> = vec![None; count];
+        let mut is_over = vec![false; count];
         let mut second = 0;
         let mut choices = choices.into_iter();
         loop {
@@ -325,6 +328,9 @@ proptest! {
                     }
                 }
             }
+            for index in (0..count).filter(|index| is_over[*index]) {
+                told[index] = told[index].or_else(|| play.ensemble.is_the_attempts_end(index));
+            }
             if play.ensemble.verdict().is_some() {
                 break;
             }
@@ -337,6 +343,7 @@ proptest! {
             match events[choice] {
                 (0, index) => {
                     running[index] = false;
+                    is_over[index] = true;
                     if !stopping && play.ensemble.why().is_none() {
                         ended.push((index, exits[index]));
                     }
@@ -355,12 +362,20 @@ proptest! {
         }
         prop_assert!(running.iter().all(|runs| !runs));
         prop_assert!(play.ensemble.next_order().is_none());
+        for index in (0..count).filter(|index| is_over[*index]) {
+            let decisive = match play.ensemble.verdict() {
+                Some(Verdict::Exited { index, .. }) => Some(index),
+                _ => None,
+            };
+            prop_assert_eq!(told[index], Some(decisive == Some(index)), "container {}", index);
+        }
         let failure = ended.iter().find(|(_, exit)| *exit != OK);
         match play.ensemble.verdict() {
             Some(Verdict::Exited { index, exit, cause: Cause::OnItsOwn }) => match failure {
                 Some(failure) => prop_assert_eq!((index, exit), *failure),
                 None => {
                     prop_assert_eq!(exit, OK);
+                    prop_assert!(!is_sidecar(index));
                     let mains = (0..count).filter(|index| !is_sidecar(*index));
                     for main in mains {
                         prop_assert!(ended.contains(&(main, OK)), "{main} had not ended");
