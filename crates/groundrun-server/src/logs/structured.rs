@@ -1,6 +1,7 @@
 //! What a line means: text, or a JSON object with the special members of structured logging (fact: semantics 5.4).
 //!
-//! `time` and `timestamp` stay in the payload: entries are ordered by when they were read, which no task can forge.
+//! `time` and `timestamp` stay in the payload: entries are ordered by when they were read, which no task can forge. So does
+//! `insertId`: an entry's is the place of its line, which no two have.
 
 use std::collections::BTreeMap;
 
@@ -109,6 +110,10 @@ mod tests {
             "severity": "warning", "message": "low", "left": 3, "time": "2026-01-01T00:00:00Z",
             "httpRequest": {"status": 200},
             "logging.googleapis.com/trace": "projects/p/traces/1",
+            "logging.googleapis.com/spanId": "2", "logging.googleapis.com/trace_sampled": true,
+            "logging.googleapis.com/operation": {"id": "o"},
+            "logging.googleapis.com/sourceLocation": {"line": "3"},
+            "logging.googleapis.com/insertId": "mine",
             "logging.googleapis.com/labels": {"a": "b", "n": 1},
         });
         let parts = parts(&line.to_string());
@@ -116,11 +121,17 @@ mod tests {
         assert_eq!(parts.severity, Severity::Warning);
         assert_eq!(
             Value::Object(parts.json.expect("there is more than a message")),
-            json!({"message": "low", "left": 3, "time": "2026-01-01T00:00:00Z"})
+            json!({
+                "message": "low", "left": 3, "time": "2026-01-01T00:00:00Z",
+                "logging.googleapis.com/insertId": "mine",
+            })
         );
         assert_eq!(
             Value::Object(parts.members),
-            json!({"httpRequest": {"status": 200}, "trace": "projects/p/traces/1"})
+            json!({
+                "httpRequest": {"status": 200}, "trace": "projects/p/traces/1", "spanId": "2",
+                "traceSampled": true, "operation": {"id": "o"}, "sourceLocation": {"line": "3"},
+            })
         );
         assert_eq!(
             parts.labels,

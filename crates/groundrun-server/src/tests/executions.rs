@@ -87,6 +87,8 @@ async fn a_cancel_is_a_wish_and_another_generation() {
     let selector = "labelSelector=run.googleapis.com/cancelTime";
     assert_eq!(names(&fixture.get(&format!("{EXECUTIONS}?{selector}")).await.ok()), [&name]);
     assert!(fixture.execution(&name).wishes.cancel.is_some());
+    let again = fixture.at(5).post(&format!("{path}:cancel"), "{}").await.ok();
+    assert_eq!(again["metadata"]["generation"], 3);
 }
 
 #[tokio::test]

@@ -268,6 +268,9 @@ async fn replacing_with_the_same_spec_is_no_new_generation() {
         })
     );
     assert_ne!(same["metadata"]["resourceVersion"], created["metadata"]["resourceVersion"]);
+    let operation =
+        |job: &Value| job["metadata"]["annotations"]["run.googleapis.com/operation-id"].clone();
+    assert_ne!(operation(&same), operation(&created));
 
     document = same.clone();
     document["spec"]["template"]["spec"]["taskCount"] = json!(3);

@@ -110,6 +110,24 @@ async fn a_run_without_a_body_or_content_type_is_a_run() {
 }
 
 #[tokio::test]
+async fn an_execution_keeps_what_it_was_made_of() {
+    let fixture = Fixture::new();
+    let mut document = fixture.post(JOBS, job("j1")).await.ok();
+    let path = format!("{EXECUTIONS}/{}", fixture.run("j1").await);
+    let execution = fixture.get(&path).await.ok();
+    let spec = &mut document["spec"]["template"]["spec"];
+    spec["taskCount"] = json!(7);
+    spec["template"]["spec"]["containers"][0]["args"] = json!(["other"]);
+    fixture.put(&format!("{JOBS}/j1"), &document).await.ok();
+    assert_eq!(fixture.get(&path).await.ok(), execution);
+    fixture.delete(&format!("{EXECUTIONS}/{}", fixture.run("j1").await)).await.ok();
+    assert_eq!(fixture.get(&path).await.ok(), execution);
+    let later = fixture.get(&format!("{EXECUTIONS}/{}", fixture.run("j1").await)).await.ok();
+    assert_eq!(later["spec"]["taskCount"], 7);
+    assert_eq!(later["metadata"]["labels"]["run.googleapis.com/jobGeneration"], "2");
+}
+
+#[tokio::test]
 async fn overrides_are_laid_over_the_execution_alone() {
     let fixture = Fixture::new();
     fixture.post(JOBS, job("j1")).await.ok();

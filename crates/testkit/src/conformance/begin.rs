@@ -13,6 +13,7 @@ pub(super) const SCENARIOS: &[Scenario] = &[
     ("a start is told and then its end", start_and_end),
     ("output arrives in the log by lines", output),
     ("environment, arguments and working directory arrive", process),
+    ("another attempt of a task finds nothing of the one before", fresh),
     ("a start that is asked twice happens once", twice),
     ("a start after the end tells the end again", again_after_end),
     ("a program that is not there is the image's fault", no_such_program),
@@ -69,6 +70,16 @@ fn process(place: &mut dyn Place) {
     for expected in ["GREETING=hello = world", "CLOUD_RUN_TASK_INDEX=0"] {
         assert!(lines.iter().any(|line| line == expected), "{expected}: {lines:?}");
     }
+}
+
+fn fresh(place: &mut dyn Place) {
+    let mut spec = attempt(place, &["write-file", "/tmp/made", "1"]);
+    assert_exited(&run(place, &spec), (Exit::Code(0), Cause::OnItsOwn));
+    spec.id.attempt = 1;
+    spec.containers[0].args = ["ls", "/tmp"].map(str::to_owned).to_vec();
+    assert_exited(&run(place, &spec), (Exit::Code(0), Cause::OnItsOwn));
+    let lines = place.lines(spec.id);
+    assert!(!lines.contains(&"made".to_owned()), "{lines:?}");
 }
 
 fn twice(place: &mut dyn Place) {
