@@ -35,8 +35,10 @@ pub(crate) struct Unmapped(String);
 #[must_use]
 pub fn unmapped(instance: &str) -> String {
     format!(
-        "Cloud SQL instance '{instance}' is not mapped to a database. Add to the settings file the lines \
-         [cloudsql.\"{instance}\"] and target = \"postgres://127.0.0.1:5432\" (or mysql://HOST:PORT, unix:/PATH, \
-         cloud-sql-proxy), or start groundrun with --cloudsql {instance}=postgres://127.0.0.1:5432."
+        "Cloud SQL instance '{instance}' is not mapped to a database. Add to the server's settings file, with a database \
+         of yours:\n\
+         [cloudsql.\"{instance}\"]\n\
+         target = \"postgres://127.0.0.1:5432\" # or mysql://HOST:PORT, unix:/PATH, cloud-sql-proxy\n\
+         or start it with --cloudsql {instance}=postgres://127.0.0.1:5432"
     )
 }

@@ -13,6 +13,7 @@ use super::{
     output::{
         condition, listing, none_here, number, print, print_json, seconds, show, table, text, word,
     },
+    unready,
 };
 use crate::{client::Client, document, progress::Progress};
 
@@ -144,7 +145,7 @@ pub(crate) async fn main(verb: JobsVerb) -> Result<Exit, Stop> {
         JobsVerb::Apply { file, server, output } => {
             let document = document::read(&file)?;
             let job = Client::new(&server)?.apply(&document.name, &document.value).await?;
-            show(output, &job, applied)?;
+            show(output, &job, |job| applied(job, &server.project))?;
         }
         JobsVerb::Execute(args) => return execute(args).await,
         JobsVerb::Delete { job, server } => {
@@ -157,7 +158,12 @@ pub(crate) async fn main(verb: JobsVerb) -> Result<Exit, Stop> {
 
 async fn execute(args: ExecuteArgs) -> Result<Exit, Stop> {
     let client = Client::new(&args.server)?;
-    let execution = client.execute(&args.job, args.overrides.overrides()?).await?;
+    let execution = match client.execute(&args.job, args.overrides.overrides()?).await {
+        Ok(execution) => execution,
+        Err(refusal) => {
+            return Err(unready::told(&client, &args.job, &args.server.project, refusal).await);
+        }
+    };
     let name = execution.metadata.and_then(|m| m.name).unwrap_or_default();
     if !args.wait {
         if args.output.json {
@@ -189,12 +195,15 @@ async fn execute(args: ExecuteArgs) -> Result<Exit, Stop> {
 }
 
 /// Whether a job that was just applied can run, and what to do next.
-fn applied(job: &Value) -> String {
+fn applied(job: &Value, project: &str) -> String {
     let name = text(job, &["metadata", "name"]);
     let (status, message) = condition(job, "Ready");
     let how = match status {
         "True" => format!("is ready; execute it with: groundrun jobs execute {name}"),
-        "False" => format!("is NOT ready: {message}"),
+        "False" => {
+            let next = unready::of_server(message, project);
+            [vec![format!("is NOT ready: {message}")], next].concat().join("\n")
+        }
         _ => format!("is being checked; see: groundrun jobs describe {name}"),
     };
     format!("job {name} {how}\n")

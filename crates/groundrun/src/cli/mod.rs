@@ -22,6 +22,7 @@ pub(crate) mod run;
 pub(crate) mod secrets;
 pub(crate) mod streaming;
 pub(crate) mod tasks;
+pub(crate) mod unready;
 
 /// Cloud Run jobs on your own ground.
 ///

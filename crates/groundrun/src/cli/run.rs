@@ -21,6 +21,7 @@ use super::{
     jobs::OverrideArgs,
     output::condition,
     secrets::{self, FromFile},
+    unready,
 };
 use crate::{
     client::{Client, ClientError, Seen, Watch},
@@ -122,7 +123,8 @@ pub(crate) fn main(args: RunArgs, mut ground: Ground, rights: Rights) -> Result<
             running.stop().await;
             return Err(refused.into());
         }
-        let outcome = follow(&running, &client, &document, overrides, args.json, &mut ends).await;
+        let asked = Asked { document: &document, overrides, project: &ground.project };
+        let outcome = follow(&running, &client, asked, args.json, &mut ends).await;
         running.stop().await;
         outcome
     })
@@ -212,11 +214,17 @@ fn hangup_is_ignored(status: &str) -> bool {
         .is_some_and(|mask| mask & 1 == 1)
 }
 
+/// What is to be run, and where its secrets are.
+struct Asked<'a> {
+    document: &'a Document,
+    overrides: Option<groundrun_api::v1::Overrides>,
+    project: &'a str,
+}
+
 async fn follow(
     running: &Running,
     client: &Client,
-    document: &Document,
-    overrides: Option<groundrun_api::v1::Overrides>,
+    Asked { document, overrides, project }: Asked<'_>,
     json: bool,
     ends: &mut Ends,
 ) -> Result<Exit, Stop> {
@@ -225,7 +233,7 @@ async fn follow(
         match document.execution() {
             // It is on its way, and the job is not Ready before it has come to something.
             Some(_) => Ok(()),
-            None => ready(client, &document.name).await,
+            None => ready(client, &document.name, project).await,
         }
     };
     tokio::select! {
@@ -291,7 +299,7 @@ async fn follow(
 }
 
 /// Waits until the job is Ready; a job that cannot be is told with its reason.
-async fn ready(client: &Client, name: &str) -> Result<(), Stop> {
+async fn ready(client: &Client, name: &str, project: &str) -> Result<(), Stop> {
     let mut watch = Watch::new(client, "jobs", name);
     let begun = tokio::time::Instant::now();
     let mut tell = true;
@@ -301,7 +309,9 @@ async fn ready(client: &Client, name: &str) -> Result<(), Stop> {
             Ok(Ok(Seen::Is(job))) => match condition(&job, "Ready") {
                 ("True", _) => return Ok(()),
                 ("False", message) => {
-                    return Err(Stop::failed(format!("job {name} cannot run: {message}")));
+                    let mut stop = Stop::failed(format!("job {name} cannot run: {message}"));
+                    stop.lines.extend(unready::of_run(message, project));
+                    return Err(stop);
                 }
                 _ => {}
             },

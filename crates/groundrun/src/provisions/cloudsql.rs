@@ -10,12 +10,12 @@ pub(super) fn check(
     instances: &[String],
     targets: &BTreeMap<String, Target>,
 ) -> Result<(), NeedFault> {
-    match instances.iter().find(|instance| !targets.contains_key(*instance)) {
-        None => Ok(()),
-        Some(instance) => {
-            Err(NeedFault { kind: NeedKind::CloudSqlInstance, message: unmapped(instance) })
-        }
+    let missing = instances.iter().filter(|instance| !targets.contains_key(*instance));
+    let lines: Vec<String> = missing.map(|instance| unmapped(instance)).collect();
+    if lines.is_empty() {
+        return Ok(());
     }
+    Err(NeedFault { kind: NeedKind::CloudSqlInstance, message: lines.join("\n") })
 }
 
 #[cfg(test)]
@@ -31,6 +31,9 @@ mod tests {
             .expect_err("one is not mapped");
         assert_eq!(fault.kind, NeedKind::CloudSqlInstance);
         assert!(fault.message.contains("[cloudsql.\"p:r:other\"]"), "{}", fault.message);
-        assert!(fault.message.contains("--cloudsql p:r:other=postgres://"), "{}", fault.message);
+        let flag = "\nor start it with --cloudsql p:r:other=postgres://127.0.0.1:5432";
+        assert!(fault.message.ends_with(flag), "{}", fault.message);
+        let both = check(&["p:r:a".to_owned(), "p:r:b".to_owned()], &targets).expect_err("neither");
+        assert_eq!(both.message.matches("is not mapped").count(), 2, "{}", both.message);
     }
 }

@@ -52,12 +52,25 @@ pub(crate) struct Provided {
 
 impl Provisions for Provided {
     fn check(&self, needs: &Needs) -> Result<(), NeedFault> {
-        secrets::check(&*self.secrets, needs)?;
-        cloudsql::check(&needs.instances, &self.instances)?;
-        needs.authorization.iter().try_for_each(|it| authorization::check(&self.policies, it))?;
-        needs.connection.iter().try_for_each(|it| networks::check(&self.networks, it))?;
-        volumes::check(&self.files, needs)
+        together([
+            secrets::check(&*self.secrets, needs),
+            cloudsql::check(&needs.instances, &self.instances),
+            needs.authorization.iter().try_for_each(|it| authorization::check(&self.policies, it)),
+            needs.connection.iter().try_for_each(|it| networks::check(&self.networks, it)),
+            volumes::check(&self.files, needs),
+        ])
     }
+}
+
+/// All that is missing at once, so that nobody mends one thing to be told of the next; of the first one's kind.
+fn together(checks: impl IntoIterator<Item = Result<(), NeedFault>>) -> Result<(), NeedFault> {
+    let mut faults = checks.into_iter().filter_map(Result::err);
+    let Some(mut first) = faults.next() else { return Ok(()) };
+    for fault in faults {
+        first.message.push('\n');
+        first.message.push_str(&fault.message);
+    }
+    Err(first)
 }
 
 /// Images, asked about only for jobs that have everything else.
@@ -209,6 +222,14 @@ mod tests {
         fn ask(&self, _: ImageRequest) {
             self.0.send("images".to_owned()).expect("somebody listens");
         }
+    }
+
+    #[test]
+    fn all_that_is_missing_is_told_at_once_by_the_first_ones_reason() {
+        let fault = |kind, message: &str| Err(NeedFault { kind, message: message.to_owned() });
+        let (secret, files) = (fault(NeedKind::Secret, "a\nb"), fault(NeedKind::Files, "c"));
+        assert_eq!(together([Ok(()), secret, Ok(()), files]), fault(NeedKind::Secret, "a\nb\nc"));
+        assert_eq!(together([Ok(()), Ok(())]), Ok(()));
     }
 
     #[test]

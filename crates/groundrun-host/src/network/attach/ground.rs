@@ -107,7 +107,9 @@ fn holds(subnet: Range, address: Ipv4Addr) -> bool {
 fn look(netlink: &mut Netlink, name: &str) -> Result<Link, String> {
     links::named(netlink, name)
         .map_err(|err| format!("the kernel does not tell its links: {err}"))?
-        .ok_or_else(|| format!("there is no link {name} here now"))
+        .ok_or_else(|| {
+            format!("there is no link {name} here now (`ip -br link` shows those that are)")
+        })
 }
 
 /// Docker is asked once, and again when the bridge is gone: it may have made the network anew.

@@ -304,7 +304,8 @@ fn what_is_not_there_is_said_with_what_it_is_mapped_to() {
     let missing = said(bridge("br7"), |_| {});
     assert_eq!(
         missing,
-        "VPC network 'blue' is mapped to bridge br7 of this machine: there is no link br7 here now"
+        "VPC network 'blue' is mapped to bridge br7 of this machine: there is no link br7 here now \
+         (`ip -br link` shows those that are)"
     );
     assert!(said(bridge("up0"), |_| {}).contains("say interface = \"up0\""));
     assert!(said(MappedLink::Interface("br0".to_owned()), |_| {}).contains("say bridge = \"br0\""));
