@@ -12,6 +12,7 @@ mod lost;
 mod many;
 mod secrets;
 mod several;
+mod shared;
 mod witness;
 
 use std::{sync::Arc, time::Duration};
@@ -89,6 +90,7 @@ pub fn scenarios() -> Vec<Scenario> {
         lost::SCENARIOS,
         many::SCENARIOS,
         several::SCENARIOS,
+        shared::SCENARIOS,
         secrets::SCENARIOS,
     ]
     .concat()
