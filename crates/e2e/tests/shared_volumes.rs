@@ -125,7 +125,7 @@ fn a_bucket_is_shown_as_its_options_say_and_what_cannot_be_shown_is_named() {
     let bad = "--add-volume=name=b,type=cloud-storage,bucket=shown,mount-options=temp-dir=/x";
     let mount = "--add-volume-mount=volume=b,mount-path=/b";
     let said = lab.gcloud(&["beta", "run", "jobs", "create", "bad", &image, bad, mount]).badly(1);
-    assert!(said.err.contains("\"temp-dir=/x\" is not known here"), "{}", said.err);
+    assert!(said.err.contains("'temp-dir=/x' is not known here"), "{}", said.err);
     let said = lab.gcloud(&[
         "run",
         "jobs",

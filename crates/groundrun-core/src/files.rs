@@ -99,6 +99,14 @@ impl fmt::Display for OptionFault {
     }
 }
 
+impl OptionFault {
+    /// Why, without the option.
+    #[must_use]
+    pub fn why(&self) -> &'static str {
+        self.why
+    }
+}
+
 /// Flags of gcsfuse about its caches and its way to Cloud Storage: whatever they say, it is true of a directory.
 const WITHOUT_EFFECT: [&str; 26] = [
     "billing-project",

@@ -442,8 +442,8 @@ pub const FIELDS: &[FieldRule] = &[
         r#"Job.spec.template.spec.template.spec.volumes[].csi.volumeAttributes["mountOptions"]"#,
         Honoured,
         "For a directory `uid`, `gid`, `only-dir` and `ro`; modes that let every user of a container in, and flags about \
-         caches and the way to Cloud Storage change nothing there; with others the job is not Ready, `VolumeNotMapped`. \
-         All go to a gcsfuse that the bucket is mapped to.",
+         caches and the way to Cloud Storage change nothing there; with others of gcsfuse's the job is not Ready, \
+         `VolumeNotMapped`. All go to a gcsfuse that the bucket is mapped to; what neither knows is refused.",
     ),
     rule(
         "Job.spec.template.spec.template.spec.volumes[].emptyDir.medium",
@@ -464,7 +464,8 @@ pub const FIELDS: &[FieldRule] = &[
     rule(
         "Job.spec.template.spec.template.spec.volumes[].nfs.path",
         Honoured,
-        "Absolute; with the server what `[nfs.\"SERVER:/PATH\"]` or `--nfs` maps it to, else the job is not Ready, `VolumeNotMapped`.",
+        "Absolute; with the server what `[nfs.\"SERVER:/PATH\"]` or `--nfs` maps it to, else mounted by the kernel; where that \
+         cannot be, the job is not Ready, `VolumeNotMapped`.",
     ),
     rule("Job.spec.template.spec.template.spec.volumes[].nfs.readOnly", Honoured, READ_ONLY),
     rule(

@@ -4,7 +4,7 @@
 use groundrun_api::v1::{CsiVolumeSource, NfsVolumeSource};
 
 use super::faults::Faults;
-use crate::files::{BUCKET_NAME, GCSFUSE, MOUNT_OPTIONS, is_bucket, mount_options};
+use crate::files::{BUCKET_NAME, GCSFUSE, MOUNT_OPTIONS, gcsfuse_flags, is_bucket, mount_options};
 
 /// Options of one bucket: gcsfuse has about a hundred flags.
 const OPTIONS_MAX: usize = 100;
@@ -49,6 +49,12 @@ pub(super) fn bucket(path: &str, source: &CsiVolumeSource, faults: &mut Faults) 
             faults.add(
                 format!("{path}.gcs.mount_options[{n}]"),
                 format!("'{option}' must be a flag of gcsfuse without its dashes"),
+            );
+        // gcsfuse takes all that a directory takes. What only a directory refuses depends on what the bucket is mapped to.
+        } else if let Err(fault) = gcsfuse_flags(std::slice::from_ref(option), |id| id) {
+            faults.add(
+                format!("{path}.gcs.mount_options[{n}]"),
+                format!("'{option}' {}", fault.why()),
             );
         }
     }

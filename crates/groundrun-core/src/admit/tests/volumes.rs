@@ -85,6 +85,18 @@ fn a_bucket_has_a_name_and_options() {
             ),
         );
     }
+    // Whether a directory or gcsfuse stands for it is not known here.
+    fine(VOLUMES, json!([bucket(json!({"bucketName": "abc", "mountOptions": "file-mode=600"}))]));
+    for (option, why) in [
+        ("key-file=/x", "is not known here, or names something of the machine's: remove it"),
+        ("uid=x", "is not an id from 0 to 65535"),
+        ("only-dir=../up", "is not a directory of the bucket, such as only-dir=a/b"),
+    ] {
+        volume(
+            bucket(json!({"bucketName": "abc", "mountOptions": format!("ro,{option}")})),
+            &format!(".gcs.mount_options[1]: '{option}' {why}"),
+        );
+    }
     volume(
         bucket(json!({"bucketName": "abc", "mountOptions": "ro,--uid=1"})),
         ".gcs.mount_options[1]: '--uid=1' must be a flag of gcsfuse without its dashes",
