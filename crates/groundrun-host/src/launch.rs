@@ -60,6 +60,16 @@ pub(crate) enum Attached {
     },
 }
 
+impl Attached {
+    /// Where the task finds a server of that name, where nobody but this machine knows it.
+    pub(crate) fn address_of(&self, name: &str) -> Option<Ipv4Addr> {
+        match self {
+            Self::Private { host, .. } => host.filter(|_| HOST_NAMES.contains(&name)),
+            Self::Host | Self::None => None,
+        }
+    }
+}
+
 /// What a container of the attempt stands on.
 #[derive(Clone, Debug)]
 pub(crate) struct Ground {
@@ -89,7 +99,7 @@ pub(crate) fn launch(
                 launched(spec, container, ground, writable, fetched)
             })
             .collect::<Result<_, _>>()?,
-        volumes: volumes(spec, dir, config, fetched)?,
+        volumes: volumes(spec, dir, config, fetched, attached)?,
         instances: instances::of(spec, &config.instances)?,
         id_base: config.id_base,
         files: files(&spec.hostname, attached, host),
@@ -173,6 +183,7 @@ fn volumes(
     dir: &Path,
     config: &HostConfig,
     fetched: &Fetched,
+    attached: &Attached,
 ) -> Result<Vec<Volume>, LaunchFault> {
     let memory: u64 = spec.containers.iter().map(|container| container.limits.memory_bytes).sum();
     let volume = |(index, volume): (usize, &VolumeSpec)| match &volume.kind {
@@ -190,7 +201,7 @@ fn volumes(
             Ok(Volume::Secret { files: files.collect::<Result<_, _>>()? })
         }
         kind @ (VolumeKind::Bucket { .. } | VolumeKind::Nfs { .. }) => {
-            let volume = config.files.volume(kind, &config.data_dir, config.id_base);
+            let volume = config.files.volume(kind, &config.data_dir, config.id_base, attached);
             Ok(volume.ok_or(LaunchFault::Unsupported("a volume"))??)
         }
         VolumeKind::CloudSql(_) => Ok(Volume::Sockets),

@@ -34,4 +34,4 @@ pub use config::{
 };
 pub use logs::{Grown, HostLogs, Listening, LogsError};
 pub use secrets::NoSecrets;
-pub use shared_files::{BucketHome, FilesFault, SharedFiles};
+pub use shared_files::{BucketHome, ByKernel, FilesFault, SharedFiles};

@@ -1,4 +1,7 @@
 //! Where the files are that tasks share: buckets and NFS directories. Pure, but for the look whether they are there.
+//!
+//! An NFS directory is what a person mapped it to; else the kernel mounts it, where this server and its kernel may
+//! ([`ByKernel`]); else it is refused by name.
 
 use std::{
     collections::BTreeMap,
@@ -9,7 +12,9 @@ use groundrun_core::{
     files::{DirectoryOptions, gcsfuse_flags, is_bucket},
     port::{VolumeKind, VolumeSpec},
 };
-use groundrun_shim::protocol::{Directory, Mounter, Volume};
+use groundrun_shim::protocol::{Directory, Mounter, Nfs, Volume};
+
+use crate::launch::Attached;
 
 /// Name, in the data directory, of the buckets that nobody mapped to anything.
 const BUCKETS: &str = "buckets";
@@ -21,6 +26,21 @@ pub struct SharedFiles {
     pub buckets: BTreeMap<String, BucketHome>,
     /// Directories by server and path.
     pub nfs: BTreeMap<(String, String), PathBuf>,
+    /// Of those that are not among them.
+    pub by_kernel: ByKernel,
+}
+
+/// Whether the kernel mounts NFS directories for tasks.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum ByKernel {
+    /// It may, as far as this server goes: it is root's, and tasks have a network.
+    Asked,
+    /// The server is an ordinary user's, for whom the kernel mounts none.
+    #[default]
+    OfUser,
+    /// Tasks have no network of their own. In the machine's, ids of containers would be mixed with those of mounts that the
+    /// machine has of the same server.
+    NoNetwork,
 }
 
 /// What a bucket is mapped to.
@@ -48,7 +68,7 @@ pub enum FilesFault {
     },
     /// Nobody said what stands for it.
     #[error(
-        "NFS directory {server}:{path} cannot be mounted on this machine: add [nfs.\"{server}:{path}\"] with directory = \
+        "NFS directory {server}:{path} cannot be mounted on this machine ({why}): add [nfs.\"{server}:{path}\"] with directory = \
          \"/a/directory\" to the settings file, or give --nfs {server}:{path}=/a/directory"
     )]
     NotMapped {
@@ -56,6 +76,8 @@ pub enum FilesFault {
         server: String,
         /// Its path.
         path: String,
+        /// Why the kernel does not mount it.
+        why: &'static str,
     },
     /// What it is mapped to is not there.
     #[error("{what} is mapped to {}: {why}", directory.display())]
@@ -79,21 +101,28 @@ impl SharedFiles {
         kind: &VolumeKind,
         data_dir: &Path,
         id_base: u32,
+        attached: &Attached,
     ) -> Option<Result<Volume, FilesFault>> {
         match kind {
             VolumeKind::Bucket { bucket, read_only, mount_options } => {
                 Some(self.bucket(bucket, *read_only, mount_options, data_dir, id_base))
             }
             VolumeKind::Nfs { server, path, read_only } => {
-                Some(self.nfs(server, path).map(|directory| {
-                    Volume::Directory(Directory {
+                Some(self.nfs(server, path).map(|directory| match directory {
+                    Some(directory) => Volume::Directory(Directory {
                         path: directory.to_owned(),
                         below: None,
                         read_only: *read_only,
                         uid: None,
                         gid: None,
                         is_servers: false,
-                    })
+                    }),
+                    None => Volume::Nfs(Nfs {
+                        server: server.clone(),
+                        address: attached.address_of(server),
+                        path: path.clone(),
+                        read_only: *read_only,
+                    }),
                 }))
             }
             VolumeKind::EmptyDir { .. } | VolumeKind::Secret(_) | VolumeKind::CloudSql(_) => None,
@@ -136,12 +165,16 @@ impl SharedFiles {
         }))
     }
 
-    fn nfs(&self, server: &str, path: &str) -> Result<&Path, FilesFault> {
+    /// What it is mapped to; `None`: the kernel is to mount it.
+    fn nfs(&self, server: &str, path: &str) -> Result<Option<&Path>, FilesFault> {
         let found = self.nfs.get(&(server.to_owned(), path.to_owned())).map(PathBuf::as_path);
-        found.ok_or_else(|| FilesFault::NotMapped {
-            server: server.to_owned(),
-            path: path.to_owned(),
-        })
+        let not_mapped =
+            |why| FilesFault::NotMapped { server: server.to_owned(), path: path.to_owned(), why };
+        match (found, self.by_kernel) {
+            (None, ByKernel::OfUser) => Err(not_mapped("without root the kernel mounts none")),
+            (None, ByKernel::NoNetwork) => Err(not_mapped("tasks have no network: --network none")),
+            (found, _) => Ok(found),
+        }
     }
 
     /// The directory that the server makes for a volume, where it is one of its own buckets.
@@ -177,7 +210,15 @@ impl SharedFiles {
     /// # Errors
     /// When it could not.
     pub fn check_nfs(&self, server: &str, path: &str) -> Result<(), FilesFault> {
-        is_there(format!("NFS directory {server}:{path}"), self.nfs(server, path)?)
+        match self.nfs(server, path)? {
+            Some(directory) => is_there(format!("NFS directory {server}:{path}"), directory),
+            None if groundrun_shim::mounts_nfs() => Ok(()),
+            None => Err(FilesFault::NotMapped {
+                server: server.to_owned(),
+                path: path.to_owned(),
+                why: "its kernel has no NFS driver, and modprobe nfs finds none",
+            }),
+        }
     }
 }
 
@@ -221,7 +262,10 @@ mod tests {
     }
 
     fn of(files: &SharedFiles, kind: &VolumeKind) -> Result<Directory, FilesFault> {
-        match files.volume(kind, Path::new("/data"), 0).expect("it is of this kind")? {
+        match files
+            .volume(kind, Path::new("/data"), 0, &Attached::Host)
+            .expect("it is of this kind")?
+        {
             Volume::Directory(directory) => Ok(directory),
             other => panic!("{other:?}"),
         }
@@ -252,7 +296,8 @@ mod tests {
     fn a_program_is_told_the_bucket_and_who_may_use_it() {
         let mut files = SharedFiles::default();
         files.buckets.insert("abc".into(), BucketHome::Program("/usr/bin/gcsfuse".into()));
-        let volume = files.volume(&bucket("abc", &["implicit-dirs"]), Path::new("/data"), 1 << 20);
+        let kind = bucket("abc", &["implicit-dirs"]);
+        let volume = files.volume(&kind, Path::new("/data"), 1 << 20, &Attached::Host);
         let Some(Ok(Volume::Mounted(mounter))) = volume else { panic!("{volume:?}") };
         assert_eq!(mounter.program, Path::new("/usr/bin/gcsfuse"));
         assert_eq!(mounter.arguments.last().map(String::as_str), Some("abc"));
@@ -290,10 +335,35 @@ mod tests {
         let mut files = SharedFiles::default();
         let fault = of(&files, &kind).expect_err("nothing stands for it").to_string();
         assert!(fault.contains("[nfs.\"nas:/x\"]") && fault.contains("--nfs nas:/x="), "{fault}");
+        files.by_kernel = ByKernel::NoNetwork;
+        let fault = of(&files, &kind).expect_err("there is no network for it").to_string();
+        assert!(fault.contains("--network none") && fault.contains("--nfs nas:/x="), "{fault}");
         files.nfs.insert(("nas".into(), "/x".into()), "/not/there".into());
         let directory = of(&files, &kind).expect("it is mapped");
         assert!(directory.read_only && !directory.is_servers);
         let fault = files.check_nfs("nas", "/x").expect_err("it is not there").to_string();
         assert!(fault.starts_with("NFS directory nas:/x is mapped to /not/there: "), "{fault}");
+    }
+    #[test]
+    fn an_nfs_directory_that_nothing_is_mapped_to_is_for_the_kernel_to_mount() {
+        use std::net::Ipv4Addr;
+        let mut files = SharedFiles { by_kernel: ByKernel::Asked, ..SharedFiles::default() };
+        let host = Some(Ipv4Addr::new(192, 168, 128, 2));
+        let attached = Attached::Private { address: Ipv4Addr::new(192, 168, 128, 7), host };
+        for (server, address) in [("nas", None), ("host.docker.internal", host)] {
+            let kind =
+                VolumeKind::Nfs { server: server.into(), path: "/x".into(), read_only: true };
+            let volume = files.volume(&kind, Path::new("/data"), 0, &attached);
+            let expected =
+                Nfs { server: server.into(), address, path: "/x".into(), read_only: true };
+            assert_eq!(volume, Some(Ok(Volume::Nfs(expected))));
+        }
+        files.nfs.insert(("nas".into(), "/x".into()), "/srv/x".into());
+        let kind = VolumeKind::Nfs { server: "nas".into(), path: "/x".into(), read_only: false };
+        assert_eq!(
+            of(&files, &kind).map(|found| found.path),
+            Ok("/srv/x".into()),
+            "a mapping wins"
+        );
     }
 }

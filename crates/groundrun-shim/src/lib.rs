@@ -6,6 +6,7 @@
 //!
 //! Every unsafe line and every system call that rustix lacks is in the module `sys`.
 
+mod aside;
 mod clock;
 mod connection;
 pub mod dir;
@@ -20,6 +21,8 @@ mod seccomp;
 mod shim;
 mod spawner;
 mod sys;
+
+pub use sandbox::nfs::mounts_nfs;
 
 pub use connection::{Connection, ConnectionError, Received};
 pub use spawner::{LaunchError, LayerMounts, Spawner, SpawnerConfig, SpawnerError, SpawnerHandle};

@@ -18,7 +18,7 @@ use groundrun_core::record;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-pub use shared::{Directory, Mounter};
+pub use shared::{Directory, Mounter, Nfs};
 
 /// Version of everything in this module. A server talks to shims of its own and of older versions: those of version 1
 /// have one container each.
@@ -146,6 +146,8 @@ pub enum Volume {
     Directory(Directory),
     /// What a program of the machine's user mounts, for as long as the attempt lasts.
     Mounted(Mounter),
+    /// A directory of an NFS server, which the kernel mounts for as long as the attempt lasts.
+    Nfs(Nfs),
     /// The sockets of the launch's [`Instance`]s. At most once.
     Sockets,
     /// In memory, made by the shim with these files, which nobody can change.

@@ -13,8 +13,8 @@ use groundrun_core::{
 };
 use groundrun_engine::{Engine, EngineConfig, Mailbox};
 use groundrun_host::{
-    HostBackend, HostConfig, HostLogs, Mountable, Mounts, MountsError, OpenError, PrivateNetwork,
-    Share, capacity,
+    ByKernel, HostBackend, HostConfig, HostLogs, Mountable, Mounts, MountsError, OpenError,
+    PrivateNetwork, Share, capacity,
     cgroup::Unenforced,
     network::{Apart, Networks},
 };
@@ -146,7 +146,13 @@ impl Running {
             cli::WritableLayer::Disk => groundrun_host::WritableLayer::Disk,
         };
         host.instances = ground.cloudsql.clone();
-        host.files = ground.files.clone();
+        let mut files = ground.files.clone();
+        files.by_kernel = match ground.network {
+            _ if rights.are_a_users() => ByKernel::OfUser,
+            cli::Network::Private | cli::Network::Host => ByKernel::Asked,
+            cli::Network::None => ByKernel::NoNetwork,
+        };
+        host.files = files.clone();
         host.demand = prepare::demand(ground);
         host.secrets = Arc::clone(&secrets);
         let backend = HostBackend::new(host, mounts, rights.spawner.clone(), Arc::clone(&inbox))
@@ -175,7 +181,7 @@ impl Running {
             instances: ground.cloudsql.clone(),
             networks,
             secrets,
-            files: ground.files.clone(),
+            files,
             policies: ground.policies.clone(),
         };
         let asked: Arc<dyn Images> = Arc::new(

@@ -30,8 +30,9 @@ cargo xtask vm build
 cargo xtask vm run [--as SETTING] [--put FILE[=NAME]]… [--test CRATE/NAME]… [--seconds N] [--out DIR] -- COMMAND…
     boot, run the command in /in as the user of the setting, bring /out back, exit with its code
 
-cargo xtask vm test [SETTING…]
-    what has to hold on every kind of host, as `cargo xtask test` asks it: all settings, or those that are named
+cargo xtask vm test [SETTING|STEP…]
+    what has to hold on every kind of host, as `cargo xtask test` asks it: all steps, or those of the settings and names that
+    are given, such as nfs
 
   SETTING    root           in a service with Delegate=yes (the default)
              root-login     as somebody who logged in
@@ -117,6 +118,7 @@ fn always() -> Vec<Put> {
         ("examples", "examples"),
         ("contrib", "contrib"),
         ("xtask/src/vm/service.sh", "service.sh"),
+        ("xtask/src/vm/nfs.sh", "nfs.sh"),
     ];
     files.map(|(from, name)| Put { from: sh::root().join(from), name: name.to_owned() }).into()
 }

@@ -91,10 +91,26 @@ const SERVICE: Scenario = Scenario {
     seconds: 240,
 };
 
+/// As root, for whom alone the kernel mounts NFS directories.
+const NFS: Scenario = Scenario {
+    setting: Setting::Root,
+    name: "nfs",
+    command: &["sh", "nfs.sh"],
+    code: 0,
+    says: &[
+        "two tasks write and read by version 4.2",
+        "what a server does not let tasks do is said",
+        "two tasks write and read by version 3",
+        "a server that is away is named",
+    ],
+    seconds: 120,
+};
+
 const SCENARIOS: &[Scenario] = &[
     doctor(Setting::Root, 0, &["cgroup version 2", "Jobs can run here"]),
     main_job(Setting::Root),
     suite(Setting::Root, CONFORMANCE),
+    NFS,
     SERVICE,
     doctor(
         Setting::Tester,
@@ -114,13 +130,19 @@ const SCENARIOS: &[Scenario] = &[
     refused(Setting::RefusedCount, &["user.max_user_namespaces"]),
 ];
 
-/// Plays those in the settings named by `names`, or all.
+/// Plays those that `names` has by their names or by the settings that they are in, or all.
 pub(crate) fn main(names: &[String]) -> Result<(), String> {
-    let named = names.iter().map(|name| Setting::named(name)).collect::<Result<Vec<_>, _>>()?;
-    let chosen: Vec<&Scenario> =
-        SCENARIOS.iter().filter(|s| named.is_empty() || named.contains(&s.setting)).collect();
+    let is_named = |s: &Scenario, name: &str| s.name == name || s.setting.name() == name;
+    let unknown = names.iter().find(|name| !SCENARIOS.iter().any(|s| is_named(s, name)));
+    if let Some(name) = unknown {
+        Setting::named(name)?;
+    }
+    let is_chosen = |s: &&Scenario| names.is_empty() || names.iter().any(|name| is_named(s, name));
+    let chosen: Vec<&Scenario> = SCENARIOS.iter().filter(is_chosen).collect();
     let mut puts = always();
-    puts.push(test_program("groundrun-host/conformance")?);
+    if chosen.iter().any(|scenario| scenario.command.contains(&"conformance")) {
+        puts.push(test_program("groundrun-host/conformance")?);
+    }
     let steps: Vec<Step> = chosen.iter().map(|scenario| scenario.step()).collect();
     let done = machine::run(&puts, &steps, &recipe::cache().join("out"))?;
     let mut faults: Vec<String> =

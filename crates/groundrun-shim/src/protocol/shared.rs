@@ -1,6 +1,6 @@
 //! Volumes that are the machine's: their files are there before the attempt and after it.
 
-use std::path::PathBuf;
+use std::{net::Ipv4Addr, path::PathBuf};
 
 use serde::{Deserialize, Serialize};
 
@@ -13,6 +13,19 @@ pub struct Mounter {
     pub program: PathBuf,
     /// Its other arguments.
     pub arguments: Vec<String>,
+    /// Nothing can be written.
+    pub read_only: bool,
+}
+
+/// A directory of an NFS server, reached by the task's own network. Ids are there what they are in the container.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Nfs {
+    /// Its name, or its address.
+    pub server: String,
+    /// Where it is; looked up in the machine's network where nobody says.
+    pub address: Option<Ipv4Addr>,
+    /// What it exports: absolute.
+    pub path: String,
     /// Nothing can be written.
     pub read_only: bool,
 }

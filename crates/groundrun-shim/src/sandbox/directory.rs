@@ -32,8 +32,8 @@ use crate::{
 /// User and group, as a container numbers them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Person {
-    uid: u32,
-    gid: u32,
+    pub(super) uid: u32,
+    pub(super) gid: u32,
 }
 
 /// Larger account files are cut, as where the program's user is looked up for good.

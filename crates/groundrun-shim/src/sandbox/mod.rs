@@ -11,6 +11,7 @@ mod identity;
 mod init;
 mod inside;
 mod kernel;
+pub(crate) mod nfs;
 mod program;
 mod root;
 mod secret;

@@ -14,17 +14,17 @@ pub(crate) fn is_needed(launch: &Launch) -> bool {
     launch.containers.len() > 1 || !launch.volumes.is_empty()
 }
 
-/// Makes it, around this process. `relay` has the volume of sockets, `sealed` what secrets hold.
+/// Makes it, around this process. `relay` has the volume of sockets, `sealed` what secrets hold. Answers lines for the log.
 pub(crate) fn prepare(
     launch: &Launch,
     ids: Ids,
     relay: Option<&mut Relay>,
     sealed: &Sealed,
-) -> Result<(), Failure> {
+) -> Result<Vec<String>, Failure> {
     sys::process::unshare(NAMESPACES).ours("make the shared namespaces")?;
     name_host(&launch.hostname)?;
-    if !launch.volumes.is_empty() {
-        volumes::make(launch, ids, sealed, relay.and_then(Relay::take_mount))?;
+    match launch.volumes.is_empty() {
+        true => Ok(Vec::new()),
+        false => volumes::make(launch, ids, sealed, relay.and_then(Relay::take_mount)),
     }
-    Ok(())
 }

@@ -19,7 +19,7 @@ use rustix::{
 };
 
 use super::{
-    Failure, Owner, Step, directory, inside,
+    Failure, Owner, Step, directory, inside, nfs,
     root::{attach, file_system},
     secret,
 };
@@ -42,22 +42,24 @@ pub(super) const ATTRIBUTES: MountAttrFlags =
 const MODE: u32 = 0o777;
 
 /// Makes the volumes, in this process's own mount namespace. `sockets` are those of Cloud SQL instances, `sealed` is what
-/// secrets hold.
+/// secrets hold. Answers lines for the attempt's log.
 pub(super) fn make(
     launch: &Launch,
     ids: Ids,
     sealed: &Sealed,
     mut sockets: Option<OwnedFd>,
-) -> Result<(), Failure> {
+) -> Result<Vec<String>, Failure> {
     let step = "make the volumes";
     if !mounter::is_needed(launch) {
         sys::process::new_mount_namespace().ours(step)?;
         mount_change("/", MountPropagationFlags::REC | MountPropagationFlags::PRIVATE)
             .ours("make mounts private")?;
     }
+    let mut notes = Vec::new();
     // All of them before the place is covered: those on disk are there.
     let indexes = 0..launch.volumes.len();
-    let made = indexes.map(|index| make_for_all(launch, index, ids, sealed, &mut sockets));
+    let made =
+        indexes.map(|index| make_for_all(launch, index, ids, sealed, &mut sockets, &mut notes));
     let made = made.collect::<Result<Vec<_>, _>>()?;
     let places =
         file_system("tmpfs", &[("size", "64k"), ("mode", "0700")], ATTRIBUTES).ours(step)?;
@@ -73,7 +75,7 @@ pub(super) fn make(
         let place = rustix::fs::openat(&places, name, flags, Mode::empty()).ours(step)?;
         attach(volume, place).ours(step)?;
     }
-    Ok(())
+    Ok(notes)
 }
 
 /// A volume as its containers see it, which is the same for all but for a directory of the machine's, and by what name.
@@ -83,7 +85,11 @@ fn make_for_all(
     ids: Ids,
     sealed: &Sealed,
     sockets: &mut Option<OwnedFd>,
+    notes: &mut Vec<String>,
 ) -> Result<Vec<(String, OwnedFd)>, Failure> {
+    let mount_of = |container: &Container| {
+        container.mounts.iter().find(|mount| mount.volume == index).map(|mount| mount.read_only)
+    };
     let owner = Owner { uid: launch.id_base, gid: launch.id_base };
     let directory = match &launch.volumes[index] {
         Volume::Directory(directory) => directory,
@@ -95,16 +101,25 @@ fn make_for_all(
             sys::mount::set_attributes(tree.as_fd(), attributes).ours(step)?;
             return Ok(vec![(index.to_string(), tree)]);
         }
+        Volume::Nfs(nfs) => {
+            let tree = nfs::mount(nfs, launch)?;
+            for container in &launch.containers {
+                let Some(read_only) = mount_of(container) else { continue };
+                let person = directory::program_user(container, ids);
+                let writes = !read_only && !nfs.read_only;
+                notes.extend(nfs::enter(nfs, &tree, person, launch.id_base, writes)?);
+            }
+            return Ok(vec![(index.to_string(), tree)]);
+        }
         volume => return Ok(vec![(index.to_string(), make_one(volume, sealed, owner, sockets)?)]),
     };
-    let mounts = |container: &Container| container.mounts.iter().any(|one| one.volume == index);
     let containers = launch.containers.iter().enumerate();
     let show = |(place, container): (usize, &Container)| {
         let person = directory::program_user(container, ids);
         let tree = directory::show(directory, person, launch.id_base, ids)?;
         Ok((name(launch, index, place), tree))
     };
-    containers.filter(|(_, container)| mounts(container)).map(show).collect()
+    containers.filter(|(_, container)| mount_of(container).is_some()).map(show).collect()
 }
 
 /// Where the container at `container` finds a volume.
@@ -141,7 +156,7 @@ fn make_one(
         Volume::Sockets => {
             sockets.take().ok_or_else(|| Failure::ours("the sockets of databases are a volume once"))
         }
-        Volume::Directory(_) | Volume::Mounted(_) => {
+        Volume::Directory(_) | Volume::Mounted(_) | Volume::Nfs(_) => {
             Err(Failure::ours("a volume of the machine's is not made for all containers alike"))
         }
         Volume::Image { file } => make_of_image(file, owner).ours(

@@ -93,13 +93,15 @@ fn live(
     let entered = relay.map_err(NotMounted::Failed).and_then(|relay| {
         // Likewise, and in a mount namespace that nothing else of ours is in.
         let mounters = Mounters::start(&launch, &mut Ear::new(attempt, peers))?;
+        sandbox::nfs::resolve(&mut launch)?;
         network::enter(launch.network, namespace, tools.ids)?;
         Ok((relay, mounters, make_cgroups(&launch)?))
     });
     let (record, cgroups) = match entered {
         Ok((relay, mounters, cgroups)) => {
             let record = attend(&mut launch, sealed, tools, attempt, &cgroups, relay, peers);
-            // What they have not written back yet is there when the end is told.
+            // What is not written back yet is there when the end is told.
+            sandbox::nfs::settle(&launch);
             drop(mounters);
             (record, cgroups)
         }
@@ -143,13 +145,17 @@ fn attend(
     mut relay: Option<Relay>,
     peers: &mut Peers,
 ) -> ExitRecord {
-    if sandbox::shared::is_needed(launch)
-        && let Err(failure) = sandbox::shared::prepare(launch, tools.ids, relay.as_mut(), &sealed)
-    {
-        return failed(failure);
-    }
-    let mut monitor = match Monitor::new(launch, sealed, tools, cgroups, relay) {
-        Ok(monitor) => monitor,
+    let notes = match sandbox::shared::is_needed(launch) {
+        true => sandbox::shared::prepare(launch, tools.ids, relay.as_mut(), &sealed),
+        false => Ok(Vec::new()),
+    };
+    let made =
+        notes.and_then(|notes| Ok((notes, Monitor::new(launch, sealed, tools, cgroups, relay)?)));
+    let mut monitor = match made {
+        Ok((notes, mut monitor)) => {
+            notes.iter().for_each(|note| monitor.note(note));
+            monitor
+        }
         Err(failure) => return failed(failure),
     };
     let verdict = monitor.watch(attempt, peers);

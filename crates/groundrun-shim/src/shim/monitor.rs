@@ -107,6 +107,11 @@ impl<'shim> Monitor<'shim> {
         Ok(Self { launch, sealed, tools, cgroups, ensemble, programs, log, started: None, relay })
     }
 
+    /// Writes a line of the machine's into the log.
+    pub(super) fn note(&mut self, text: &str) {
+        self.log.note(now(), text);
+    }
+
     /// When the first program began.
     pub(super) fn started(&self) -> Option<UnixNanos> {
         self.started

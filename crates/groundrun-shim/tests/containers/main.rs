@@ -11,6 +11,7 @@ mod lab;
 mod leftovers;
 mod logs;
 mod mounters;
+mod nfs;
 mod once;
 mod probes;
 mod relay;
@@ -51,6 +52,7 @@ fn main() -> ExitCode {
         secrets::TESTS,
         directories::TESTS,
         mounters::TESTS,
+        nfs::TESTS,
     ];
     let mut tests = tests.concat();
     if user::is_one() {
