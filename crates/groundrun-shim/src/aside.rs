@@ -4,7 +4,7 @@
 use std::{
     io,
     os::fd::{AsFd, BorrowedFd, OwnedFd},
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use rustix::{
@@ -16,6 +16,7 @@ use rustix::{
 use serde::{Serialize, de::DeserializeOwned};
 
 use crate::{
+    shim::Ear,
     spawner::packet_pair,
     sys::{self, process::Fork},
 };
@@ -27,16 +28,28 @@ const ANSWER_BYTES_MAX: usize = 4096;
 /// reaped by whoever inherits it.
 const END_WITHIN: Duration = Duration::from_secs(2);
 
-/// Runs `work` in a process that was forked for it, ends with this one, and has no descriptors but `kept`. `None`: there
-/// was no answer in time.
+/// What became of it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Outcome<T> {
+    /// Its answer.
+    Said(T),
+    /// There was none in time.
+    Late,
+    /// The attempt was to stop before there was one.
+    Asked,
+}
+
+/// Runs `work` in a process that was forked for it, ends with this one, and has no descriptors but `kept`; until `ear`
+/// hears that the attempt is to stop, where there is one.
 ///
 /// # Errors
 /// When there can be no such process.
 pub(crate) fn aside<T: Serialize + DeserializeOwned>(
     within: Duration,
     kept: &[BorrowedFd<'_>],
+    ear: Option<&mut Ear<'_>>,
     work: impl FnOnce() -> T,
-) -> io::Result<Option<T>> {
+) -> io::Result<Outcome<T>> {
     let (ours, theirs) = packet_pair()?;
     let parent = rustix::process::getpid();
     match sys::process::fork()? {
@@ -54,37 +67,50 @@ pub(crate) fn aside<T: Serialize + DeserializeOwned>(
         Fork::Parent(child) => {
             drop(theirs);
             let process = pidfd_open(child, PidfdFlags::empty())?;
-            let answer = answer(&ours, within);
-            if answer.is_none() {
+            let outcome = match wait(ours.as_fd(), within, ear) {
+                Waited::Ready => answer(&ours).map_or(Outcome::Late, Outcome::Said),
+                Waited::Late => Outcome::Late,
+                Waited::Asked => Outcome::Asked,
+            };
+            if !matches!(outcome, Outcome::Said(_)) {
                 let _ = pidfd_send_signal(&process, Signal::KILL);
             }
-            if is_ready(process.as_fd(), END_WITHIN) {
+            if matches!(wait(process.as_fd(), END_WITHIN, None), Waited::Ready) {
                 let id = WaitId::PidFd(process.as_fd());
                 let _ = rustix::process::waitid(id, WaitIdOptions::EXITED);
             }
-            Ok(answer)
+            Ok(outcome)
         }
     }
 }
 
-fn answer<T: DeserializeOwned>(from: &OwnedFd, within: Duration) -> Option<T> {
-    if !is_ready(from.as_fd(), within) {
-        return None;
-    }
+fn answer<T: DeserializeOwned>(from: &OwnedFd) -> Option<T> {
     let mut packet = [0; ANSWER_BYTES_MAX];
     let (_, length) = rustix::net::recv(from, &mut packet, RecvFlags::DONTWAIT).ok()?;
     postcard::from_bytes(&packet[..length.min(ANSWER_BYTES_MAX)]).ok()
 }
 
-fn is_ready(fd: BorrowedFd<'_>, within: Duration) -> bool {
-    let until = std::time::Instant::now() + within;
+enum Waited {
+    Ready,
+    Late,
+    Asked,
+}
+
+fn wait(fd: BorrowedFd<'_>, within: Duration, mut ear: Option<&mut Ear<'_>>) -> Waited {
+    let until = Instant::now() + within;
     loop {
-        let left = until.saturating_duration_since(std::time::Instant::now());
-        let mut ready = [PollFd::new(&fd, PollFlags::IN)];
+        if ear.as_mut().is_some_and(|ear| ear.is_asked_to_stop()) {
+            return Waited::Asked;
+        }
+        let left = until.saturating_duration_since(Instant::now());
+        let sockets = ear.iter().flat_map(|ear| ear.sockets());
+        let mut ready = vec![PollFd::from_borrowed_fd(fd, PollFlags::IN)];
+        ready.extend(sockets.map(|one| PollFd::from_borrowed_fd(one, PollFlags::IN)));
         match poll(&mut ready, Timespec::try_from(left).ok().as_ref()) {
             Err(Errno::INTR) => {}
-            Ok(count) => return count > 0,
-            Err(_) => return false,
+            Ok(1..) if !ready[0].revents().is_empty() => return Waited::Ready,
+            Ok(1..) => {}
+            Ok(0) | Err(_) => return Waited::Late,
         }
     }
 }
@@ -96,17 +122,17 @@ mod tests {
     #[test]
     fn work_answers_or_is_left_behind() {
         const PLENTY: Duration = Duration::from_secs(30);
-        let answer: Option<Result<u8, String>> =
-            aside(PLENTY, &[], || Ok(7)).expect("there can be processes");
-        assert_eq!(answer, Some(Ok(7)));
+        let said: Outcome<Result<u8, String>> =
+            aside(PLENTY, &[], None, || Ok(7)).expect("there can be processes");
+        assert_eq!(said, Outcome::Said(Ok(7)));
         let hangs = || -> u8 {
             loop {
                 std::thread::park();
             }
         };
-        let begun = std::time::Instant::now();
-        let answer = aside(Duration::from_millis(20), &[], hangs).expect("there can be processes");
-        assert_eq!(answer, None);
+        let begun = Instant::now();
+        let hung = aside(Duration::from_millis(20), &[], None, hangs);
+        assert_eq!(hung.expect("there can be processes"), Outcome::Late);
         assert!(begun.elapsed() < PLENTY);
     }
 
@@ -115,7 +141,7 @@ mod tests {
         let (given, other) = packet_pair().expect("there can be sockets");
         let fds = [given.as_fd(), other.as_fd()];
         let look = || fds.map(|fd| rustix::io::fcntl_getfd(fd).is_ok());
-        let kept = aside(Duration::from_secs(30), &fds[..1], look).expect("there can be processes");
-        assert_eq!(kept, Some([true, false]));
+        let kept = aside(Duration::from_secs(30), &fds[..1], None, look);
+        assert_eq!(kept.expect("there can be processes"), Outcome::Said([true, false]));
     }
 }

@@ -20,7 +20,7 @@ use std::{
     net::{IpAddr, Ipv4Addr, ToSocketAddrs},
     os::fd::{AsFd, BorrowedFd, OwnedFd},
     path::Path,
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use rustix::{
@@ -34,8 +34,10 @@ use rustix::{
 
 use super::{Failure, Step, directory::Person, volumes::ATTRIBUTES, words};
 use crate::{
-    aside::aside,
+    aside::{Outcome, aside},
+    mounter::NotMounted,
     protocol::{Launch, Network, Nfs, Volume},
+    shim::Ear,
     sys,
 };
 
@@ -45,8 +47,9 @@ const VERSIONS: [&str; 3] = ["4.2", "4.1", "3"];
 /// A name server that answers does so within a fraction of it.
 const RESOLVED_WITHIN: Duration = Duration::from_secs(15);
 
-/// A server that answers mounts within milliseconds; one that has just come back keeps clients waiting.
-const MOUNTED_WITHIN: Duration = Duration::from_secs(30);
+/// Of all directories of an attempt together. A server that answers mounts within milliseconds; one that has just come back
+/// keeps clients waiting.
+pub(super) const MOUNTED_WITHIN: Duration = Duration::from_secs(30);
 
 /// For what programs left unwritten: what they closed or synced is with the server before.
 const SETTLED_WITHIN: Duration = Duration::from_secs(10);
@@ -60,49 +63,63 @@ pub fn mounts_nfs() -> bool {
     fsopen("nfs", FsOpenFlags::FSOPEN_CLOEXEC).is_ok()
 }
 
-/// Fills in the addresses of servers that have names, in this process's network: that of the machine.
-pub(crate) fn resolve(launch: &mut Launch) -> Result<(), Failure> {
+/// Fills in the addresses of servers that have names, in this process's network: that of the machine. Until
+/// `ear` hears that the attempt is to stop.
+pub(crate) fn resolve(launch: &mut Launch, ear: &mut Ear<'_>) -> Result<(), NotMounted> {
     for volume in &mut launch.volumes {
         if let Volume::Nfs(nfs) = volume
             && nfs.address.is_none()
         {
-            nfs.address = Some(address(&nfs.server)?);
+            nfs.address = match literal(&nfs.server)? {
+                None => Some(look_up(&nfs.server, ear)?),
+                literal => literal,
+            };
         }
     }
     Ok(())
 }
 
-/// Tasks' networks have IPv4 alone.
-fn address(server: &str) -> Result<Ipv4Addr, Failure> {
-    let step = format!("find the NFS server {server}");
+/// An address that stands for itself. Tasks' networks have IPv4 alone.
+fn literal(server: &str) -> Result<Option<Ipv4Addr>, Failure> {
     match server.parse() {
-        Ok(IpAddr::V4(address)) => return Ok(address),
+        Ok(IpAddr::V4(address)) => Ok(Some(address)),
         Ok(IpAddr::V6(_)) => {
-            return Err(Failure::theirs(format!("{step}: tasks' networks have no IPv6")));
+            let why = format!("find the NFS server {server}: tasks' networks have no IPv6");
+            Err(Failure::theirs(why))
         }
-        Err(_) => {}
+        Err(_) => Ok(None),
     }
-    let look_up = || {
-        let found = (server, 0).to_socket_addrs().map_err(|err| words(&err))?;
-        let first = found.into_iter().find_map(|address| match address.ip() {
+}
+
+fn look_up(server: &str, ear: &mut Ear<'_>) -> Result<Ipv4Addr, NotMounted> {
+    let step = format!("find the NFS server {server}");
+    let ask = || {
+        let mut found = (server, 0).to_socket_addrs().map_err(|err| words(&err))?;
+        let first = found.find_map(|address| match address.ip() {
             IpAddr::V4(address) => Some(address.octets()),
             IpAddr::V6(_) => None,
         });
         first.ok_or_else(|| "it has no IPv4 address".to_owned())
     };
-    match aside(RESOLVED_WITHIN, &[], look_up).ours(&step)? {
-        Some(Ok(octets)) => Ok(octets.into()),
-        Some(Err(why)) => Err(Failure::ours(format!("{step}: {why}"))),
-        None => Err(Failure::ours(format!("{step}: no name server answered"))),
+    match aside(RESOLVED_WITHIN, &[], Some(ear), ask).ours(&step)? {
+        Outcome::Said(Ok(octets)) => Ok(octets.into()),
+        Outcome::Said(Err(why)) => Err(Failure::ours(format!("{step}: {why}")).into()),
+        Outcome::Late => Err(Failure::ours(format!("{step}: no name server answered")).into()),
+        Outcome::Asked => Err(NotMounted::Asked),
     }
 }
 
-/// Mounts it, detached. To be called in the task's network.
-pub(super) fn mount(nfs: &Nfs, launch: &Launch) -> Result<OwnedFd, Failure> {
+/// Mounts it, detached; by `until`, and unless `ear` hears that the attempt is to stop. To be called in the task's network.
+pub(super) fn mount(
+    nfs: &Nfs,
+    launch: &Launch,
+    until: Instant,
+    ear: &mut Ear<'_>,
+) -> Result<OwnedFd, NotMounted> {
     let step = format!("mount NFS directory {}:{}", nfs.server, nfs.path);
     let address = match (launch.network, nfs.address) {
         (Network::Given | Network::Host, Some(address)) => address,
-        _ => return Err(Failure::ours(format!("{step}: the task has no network"))),
+        _ => return Err(Failure::ours(format!("{step}: the task has no network")).into()),
     };
     // One for each version: what has failed once is of no more use.
     let open = |_| fsopen("nfs", FsOpenFlags::FSOPEN_CLOEXEC);
@@ -116,18 +133,22 @@ pub(super) fn mount(nfs: &Nfs, launch: &Launch) -> Result<OwnedFd, Failure> {
         become_client(&launch.attempt_dir).map_err(refused)?;
         ask(&contexts, nfs, address)
     };
-    match aside(MOUNTED_WITHIN, &kept, ask).ours(&step)? {
-        Some(Ok(index)) => {
+    let within = until.saturating_duration_since(Instant::now());
+    match aside(within, &kept, Some(ear), ask).ours(&step)? {
+        Outcome::Said(Ok(index)) => {
             let context = contexts.get(index).ok_or_else(|| Failure::ours(step.clone()))?;
             let mut attributes = ATTRIBUTES;
             attributes.set(MountAttrFlags::MOUNT_ATTR_RDONLY, nfs.read_only);
-            fsmount(context, FsMountFlags::FSMOUNT_CLOEXEC, attributes).ours(&step)
+            let tree = fsmount(context, FsMountFlags::FSMOUNT_CLOEXEC, attributes).ours(&step)?;
+            Ok(tree)
         }
-        Some(Err(refusal)) => Err(refusal.failure(&step)),
-        None => {
+        Outcome::Said(Err(refusal)) => Err(refusal.failure(&step).into()),
+        Outcome::Late => {
             let seconds = MOUNTED_WITHIN.as_secs();
-            Err(Failure::ours(format!("{step}: the server has not answered in {seconds} s")))
+            let why = format!("{step}: the server has not answered in {seconds} s");
+            Err(Failure::ours(why).into())
         }
+        Outcome::Asked => Err(NotMounted::Asked),
     }
 }
 
@@ -147,7 +168,10 @@ pub(super) fn enter(
         (may(Access::READ_OK | Access::EXEC_OK), may(Access::WRITE_OK))
     };
     let step = format!("enter NFS directory {}:{}", nfs.server, nfs.path);
-    let seen = aside(MOUNTED_WITHIN, &[tree.as_fd()], look).ours(&step)?;
+    let seen = match aside(MOUNTED_WITHIN, &[tree.as_fd()], None, look).ours(&step)? {
+        Outcome::Said(seen) => Some(seen),
+        Outcome::Late | Outcome::Asked => None,
+    };
     judge(&format!("NFS directory {}:{}", nfs.server, nfs.path), seen, (person.uid, uid), writes)
 }
 
@@ -317,7 +341,7 @@ pub(crate) fn settle(launch: &Launch) {
         let _ = unmount(&places, UnmountFlags::DETACH);
     };
     // What a server did not take in time is lost as if the machine had ended: its program was told, if it asked.
-    let _ = aside(SETTLED_WITHIN, &[], settle);
+    let _ = aside(SETTLED_WITHIN, &[], None, settle);
 }
 
 #[cfg(test)]
@@ -342,8 +366,9 @@ mod tests {
 
     #[test]
     fn a_server_is_reached_by_ipv4_or_that_is_said() {
-        assert_eq!(address("10.0.0.1"), Ok(Ipv4Addr::new(10, 0, 0, 1)));
-        let why = address("fd00::1").expect_err("it is of IPv6").why;
+        assert_eq!(literal("10.0.0.1"), Ok(Some(Ipv4Addr::new(10, 0, 0, 1))));
+        assert_eq!(literal("nas"), Ok(None));
+        let why = literal("fd00::1").expect_err("it is of IPv6").why;
         assert_eq!(why, "find the NFS server fd00::1: tasks' networks have no IPv6");
     }
 

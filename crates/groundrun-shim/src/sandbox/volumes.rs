@@ -6,6 +6,7 @@
 use std::{
     os::fd::{AsFd, OwnedFd},
     path::Path,
+    time::Instant,
 };
 
 use rustix::{
@@ -25,9 +26,10 @@ use super::{
 };
 use crate::{
     enter::Ids,
-    mounter,
+    mounter::{self, NotMounted},
     protocol::{Container, Launch, Mount, Volume},
     sealed::Sealed,
+    shim::Ear,
     sys,
 };
 
@@ -42,24 +44,25 @@ pub(super) const ATTRIBUTES: MountAttrFlags =
 const MODE: u32 = 0o777;
 
 /// Makes the volumes, in this process's own mount namespace. `sockets` are those of Cloud SQL instances, `sealed` is what
-/// secrets hold. Answers lines for the attempt's log.
+/// secrets hold. Answers lines for the attempt's log, unless `ear` hears that it is to stop.
 pub(super) fn make(
     launch: &Launch,
     ids: Ids,
     sealed: &Sealed,
-    mut sockets: Option<OwnedFd>,
-) -> Result<Vec<String>, Failure> {
+    sockets: Option<OwnedFd>,
+    ear: &mut Ear<'_>,
+) -> Result<Vec<String>, NotMounted> {
     let step = "make the volumes";
     if !mounter::is_needed(launch) {
         sys::process::new_mount_namespace().ours(step)?;
         mount_change("/", MountPropagationFlags::REC | MountPropagationFlags::PRIVATE)
             .ours("make mounts private")?;
     }
-    let mut notes = Vec::new();
+    let mut others =
+        Others { sockets, notes: Vec::new(), ear, until: Instant::now() + nfs::MOUNTED_WITHIN };
     // All of them before the place is covered: those on disk are there.
     let indexes = 0..launch.volumes.len();
-    let made =
-        indexes.map(|index| make_for_all(launch, index, ids, sealed, &mut sockets, &mut notes));
+    let made = indexes.map(|index| make_for_all(launch, index, ids, sealed, &mut others));
     let made = made.collect::<Result<Vec<_>, _>>()?;
     let places =
         file_system("tmpfs", &[("size", "64k"), ("mode", "0700")], ATTRIBUTES).ours(step)?;
@@ -75,7 +78,19 @@ pub(super) fn make(
         let place = rustix::fs::openat(&places, name, flags, Mode::empty()).ours(step)?;
         attach(volume, place).ours(step)?;
     }
-    Ok(notes)
+    Ok(others.notes)
+}
+
+/// What volumes have to do with beyond the launch.
+struct Others<'make, 'shim> {
+    /// Those of Cloud SQL instances, until they are taken.
+    sockets: Option<OwnedFd>,
+    /// For the attempt's log.
+    notes: Vec<String>,
+    /// For what takes long.
+    ear: &'make mut Ear<'shim>,
+    /// When that has taken too long.
+    until: Instant,
 }
 
 /// A volume as its containers see it, which is the same for all but for a directory of the machine's, and by what name.
@@ -84,9 +99,8 @@ fn make_for_all(
     index: usize,
     ids: Ids,
     sealed: &Sealed,
-    sockets: &mut Option<OwnedFd>,
-    notes: &mut Vec<String>,
-) -> Result<Vec<(String, OwnedFd)>, Failure> {
+    others: &mut Others<'_, '_>,
+) -> Result<Vec<(String, OwnedFd)>, NotMounted> {
     let mount_of = |container: &Container| {
         container.mounts.iter().find(|mount| mount.volume == index).map(|mount| mount.read_only)
     };
@@ -102,16 +116,19 @@ fn make_for_all(
             return Ok(vec![(index.to_string(), tree)]);
         }
         Volume::Nfs(nfs) => {
-            let tree = nfs::mount(nfs, launch)?;
+            let tree = nfs::mount(nfs, launch, others.until, others.ear)?;
             for container in &launch.containers {
                 let Some(read_only) = mount_of(container) else { continue };
                 let person = directory::program_user(container, ids);
                 let writes = !read_only && !nfs.read_only;
-                notes.extend(nfs::enter(nfs, &tree, person, launch.id_base, writes)?);
+                others.notes.extend(nfs::enter(nfs, &tree, person, launch.id_base, writes)?);
             }
             return Ok(vec![(index.to_string(), tree)]);
         }
-        volume => return Ok(vec![(index.to_string(), make_one(volume, sealed, owner, sockets)?)]),
+        volume => {
+            let one = make_one(volume, sealed, owner, &mut others.sockets)?;
+            return Ok(vec![(index.to_string(), one)]);
+        }
     };
     let containers = launch.containers.iter().enumerate();
     let show = |(place, container): (usize, &Container)| {

@@ -93,7 +93,7 @@ fn live(
     let entered = relay.map_err(NotMounted::Failed).and_then(|relay| {
         // Likewise, and in a mount namespace that nothing else of ours is in.
         let mounters = Mounters::start(&launch, &mut Ear::new(attempt, peers))?;
-        sandbox::nfs::resolve(&mut launch)?;
+        sandbox::nfs::resolve(&mut launch, &mut Ear::new(attempt, peers))?;
         network::enter(launch.network, namespace, tools.ids)?;
         Ok((relay, mounters, make_cgroups(&launch)?))
     });
@@ -146,7 +146,10 @@ fn attend(
     peers: &mut Peers,
 ) -> ExitRecord {
     let notes = match sandbox::shared::is_needed(launch) {
-        true => sandbox::shared::prepare(launch, tools.ids, relay.as_mut(), &sealed),
+        true => {
+            let ear = &mut Ear::new(attempt, peers);
+            sandbox::shared::prepare(launch, tools.ids, relay.as_mut(), &sealed, ear)
+        }
         false => Ok(Vec::new()),
     };
     let made =
@@ -156,7 +159,8 @@ fn attend(
             notes.iter().for_each(|note| monitor.note(note));
             monitor
         }
-        Err(failure) => return failed(failure),
+        Err(NotMounted::Failed(failure)) => return failed(failure),
+        Err(NotMounted::Asked) => return stopped(launch),
     };
     let verdict = monitor.watch(attempt, peers);
     let ended = now();

@@ -39,6 +39,10 @@ pub(crate) const TESTS: &[Test] = &[
         "a_directory_of_a_bucket_is_shown_in_its_place",
         a_directory_of_a_bucket_is_shown_in_its_place,
     ),
+    (
+        "a_directory_that_is_made_in_a_bucket_belongs_to_whom_all_of_it_does",
+        a_directory_that_is_made_in_a_bucket_belongs_to_whom_all_of_it_does,
+    ),
     ("a_link_in_a_directory_leads_nowhere_else", a_link_in_a_directory_leads_nowhere_else),
     ("a_directory_gives_no_devices_and_no_rights", a_directory_gives_no_devices_and_no_rights),
     ("a_directory_that_is_not_there_is_named", a_directory_that_is_not_there_is_named),
@@ -150,14 +154,17 @@ fn a_directory_of_a_bucket_is_shown_in_its_place(lab: &Lab) {
         assert_eq!(written(lab, user, directory.clone()), DONE);
     }
     assert!(path.join("a/b/file").is_file(), "made where it was missing");
-    let somebodys = Directory { below: Some("a/b".into()), ..somebodys(lab) };
-    assert_eq!(written(lab, "app", somebodys.clone()), DONE);
-    let seen = fs::metadata(somebodys.path.join("a/b")).expect("it is there");
-    assert_eq!((seen.uid(), seen.gid()), (4711, 4712), "as all of it");
     assert_eq!(
         lab.output(&with(lab, &["ls", "/data/a/b"], servers(&path))).matches("file").count(),
         1
     );
+}
+
+fn a_directory_that_is_made_in_a_bucket_belongs_to_whom_all_of_it_does(lab: &Lab) {
+    let somebodys = Directory { below: Some("a/b".into()), ..somebodys(lab) };
+    assert_eq!(written(lab, "app", somebodys.clone()), DONE);
+    let seen = fs::metadata(somebodys.path.join("a/b")).expect("it is there");
+    assert_eq!((seen.uid(), seen.gid()), (4711, 4712));
 }
 
 fn a_link_in_a_directory_leads_nowhere_else(lab: &Lab) {

@@ -37,6 +37,7 @@ pub(crate) const OF_ROOT: &[&str] = &[
     // An ordinary user shows files without an id map.
     "on_disk_a_programs_files_are_the_directorys_owners",
     "files_are_shown_as_those_of_the_user_that_is_asked_for",
+    "a_directory_that_is_made_in_a_bucket_belongs_to_whom_all_of_it_does",
     // The server that is asked is where the build is, which may be closed to others.
     "a_grpc_server_is_asked_by_the_health_checking_protocol",
     // The second hierarchy of a version 1 machine is root's alone.

@@ -43,7 +43,8 @@ fn bucket(place: &mut dyn Place) {
     let reads = with(reads, true, &["ls", "/bucket"]);
     start(&*backend, &reads);
     assert_exited(&witness.ended(reads.id), (Exit::Code(0), Cause::OnItsOwn));
-    assert_eq!(place.lines(reads.id), ["made"]);
+    let lines = place.lines(reads.id);
+    assert!(lines.contains(&"made".to_owned()), "{lines:?}");
     backend.apply(Action::Forget(reads.id));
     end(&*backend, &with(kept_from, true, &["write-file", "/bucket/made", "1"]), 1);
     bounded(|| match place.leftovers(writes.id.execution) {
