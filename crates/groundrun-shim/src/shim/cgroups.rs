@@ -28,7 +28,7 @@ pub(super) struct Cgroups {
     tasks: Vec<OwnedFd>,
     /// The version 2 directory to be born in.
     birthplace: Option<OwnedFd>,
-    /// Readable from the first time on that memory was not enough, where the kernel does not end the whole container then.
+    /// Readable when memory was not enough, where the kernel does not end the whole container then.
     want_of_memory: Option<OwnedFd>,
 }
 
@@ -83,9 +83,17 @@ impl Cgroups {
         &self.tasks
     }
 
-    /// Readable once memory was not enough; none where the kernel sees to all that follows from it.
+    /// Readable when memory was not enough; none where the kernel sees to all that follows from it.
     pub(super) fn want_of_memory(&self) -> Option<BorrowedFd<'_>> {
         self.want_of_memory.as_ref().map(AsFd::as_fd)
+    }
+
+    /// From here on it is readable when that happens again.
+    pub(super) fn hear_want_of_memory(&self) {
+        if let Some(event) = &self.want_of_memory {
+            // How often it happened, or that it did not: neither matters.
+            let _ = rustix::io::read(event, &mut [0; 8]);
+        }
     }
 
     pub(super) fn birthplace(&self) -> Birthplace<'_> {

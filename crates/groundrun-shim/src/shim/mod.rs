@@ -207,13 +207,9 @@ fn end_of(verdict: Verdict, monitor: &Monitor<'_>) -> (usize, End) {
         }
         Verdict::Exited { index, exit, cause } => {
             let container = monitor.container(index);
-            let oom_kills = container.oom_kills.as_ref().and_then(cgroups::read).unwrap_or(0);
+            let oom_kills = monitor.oom_kills(index);
             let cause = match (cause, exit) {
-                (Cause::OnItsOwn, Exit::Signal(9))
-                    if oom_kills > 0 || monitor.wanted_memory(index) =>
-                {
-                    Cause::OutOfMemory
-                }
+                (Cause::OnItsOwn, Exit::Signal(9)) if oom_kills > 0 => Cause::OutOfMemory,
                 (cause, _) => cause,
             };
             let memory_peak = container.memory_peak.as_ref().and_then(cgroups::read);

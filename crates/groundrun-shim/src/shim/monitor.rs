@@ -16,7 +16,7 @@ use rustix::{
 
 use super::{
     attempt::Attempt,
-    cgroups::Cgroups,
+    cgroups::{self, Cgroups},
     ensemble::{Ensemble, Order, Verdict},
     peers::Peers,
     probe::Question,
@@ -54,8 +54,8 @@ struct Program {
     running: Option<Running>,
     /// Its init was seen to have ended.
     has_ended: bool,
-    /// Memory was not enough for it, so that it was killed.
-    wanted_memory: bool,
+    /// Memory was not enough: until then it is looked whether the kernel killed a process for that.
+    looked_at_until: Option<Instant>,
     /// How, where the log may still have to tell it.
     untold: Option<(UnixNanos, Exit)>,
     /// Why it never ran.
@@ -84,6 +84,10 @@ const READ_BYTES: usize = 16 * 1024;
 
 /// Reads of what a container that has ended left in a pipe: a program may widen its pipe to 1 MiB.
 const REST_READS_MAX: usize = (1 << 20) / READ_BYTES + 1;
+
+/// The kernel tells that memory is not enough a moment before it kills, or finds that it is enough by now.
+const LOOK_EVERY: Duration = Duration::from_millis(5);
+const LOOKED_AT: Duration = Duration::from_millis(200);
 
 /// How long output is still read when the programs have ended: somebody else may hold a pipe, and must not hold the news.
 const DRAIN: Duration = Duration::from_secs(1);
@@ -141,6 +145,7 @@ impl<'shim> Monitor<'shim> {
             }
             let ready = self.wait(attempt, peers);
             self.take(&ready, attempt, peers);
+            self.look_at_memory(Instant::now());
             self.ensemble.look(Instant::now());
         }
     }
@@ -232,7 +237,7 @@ impl<'shim> Monitor<'shim> {
             awaited.extend(program.outputs(index));
             if let (Some(running), false) = (&program.running, program.has_ended) {
                 awaited.push((Awaited::End(index), running.init.as_fd(), PollFlags::IN));
-                let want = self.cgroups[index].want_of_memory().filter(|_| !program.wanted_memory);
+                let want = self.cgroups[index].want_of_memory();
                 awaited
                     .extend(want.map(|want| (Awaited::WantOfMemory(index), want, PollFlags::IN)));
             }
@@ -245,7 +250,8 @@ impl<'shim> Monitor<'shim> {
         awaited.extend(sockets.iter().map(|socket| (Awaited::Wish, *socket, PollFlags::IN)));
         let timeout =
             self.ensemble.wake_at().map(|at| at.saturating_duration_since(Instant::now()));
-        wait_for(&awaited, timeout)
+        let looks = self.programs.iter().any(|program| program.looked_at_until.is_some());
+        wait_for(&awaited, timeout.into_iter().chain(looks.then_some(LOOK_EVERY)).min())
     }
 
     /// In this order: what a program has written is read before its end is seen.
@@ -265,19 +271,16 @@ impl<'shim> Monitor<'shim> {
         for what in ready {
             match what {
                 Awaited::Answer(index) => self.hear_answer(*index),
-                Awaited::WantOfMemory(index) => self.programs[*index].wanted_memory = true,
-                _ => {}
-            }
-        }
-        for what in ready {
-            match what {
-                Awaited::WantOfMemory(index) => self.signal(*index, Signal::KILL),
+                Awaited::WantOfMemory(index) => {
+                    self.cgroups[*index].hear_want_of_memory();
+                    self.programs[*index].looked_at_until = Some(Instant::now() + LOOKED_AT);
+                }
                 Awaited::End(index) => {
                     let exit = self.reap(*index);
                     self.programs[*index].untold = Some((now(), exit));
                     self.ensemble.exited(*index, exit, Instant::now());
                 }
-                _ => {}
+                Awaited::Output(_) | Awaited::Knock | Awaited::Wish | Awaited::Word => {}
             }
         }
     }
@@ -309,19 +312,33 @@ impl<'shim> Monitor<'shim> {
         }
     }
 
-    /// How it ended. Cloud Run ends a container as a whole when its memory is over: one that was quick to end by itself
-    /// when a process of it was killed did not make it.
-    fn reap(&mut self, index: usize) -> Exit {
-        let program = &mut self.programs[index];
-        let exit = program.reap();
-        let want = self.cgroups[index].want_of_memory();
-        program.wanted_memory |= want.is_some_and(|want| is_readable(want));
-        if program.wanted_memory { Exit::Signal(libc::SIGKILL) } else { exit }
+    /// Cloud Run ends a container as a whole when its memory is over.
+    fn look_at_memory(&mut self, now: Instant) {
+        for index in 0..self.programs.len() {
+            let Some(until) = self.programs[index].looked_at_until else { continue };
+            let was_killed = self.oom_kills(index) > 0;
+            if was_killed {
+                self.signal(index, Signal::KILL);
+            }
+            if was_killed || now >= until {
+                self.programs[index].looked_at_until = None;
+            }
+        }
     }
 
-    /// Whether a container was ended by us because its memory was over.
-    pub(super) fn wanted_memory(&self, index: usize) -> bool {
-        self.programs[index].wanted_memory
+    /// How many of a container's processes the kernel killed for want of memory.
+    pub(super) fn oom_kills(&self, index: usize) -> u64 {
+        let counter = self.launch.containers[index].oom_kills.as_ref();
+        counter.and_then(cgroups::read).unwrap_or(0)
+    }
+
+    /// How it ended. One that was quick to end by itself when a process of it was killed for want of memory did not make it.
+    fn reap(&mut self, index: usize) -> Exit {
+        let program = &mut self.programs[index];
+        program.looked_at_until = None;
+        let exit = program.reap();
+        let is_told = self.cgroups[index].want_of_memory().is_some();
+        if is_told && self.oom_kills(index) > 0 { Exit::Signal(libc::SIGKILL) } else { exit }
     }
 
     fn hear_relay(&mut self) {
@@ -471,12 +488,6 @@ fn read_into(log: &mut Writer, pipe: &mut Option<OwnedFd>, stream: Stream) -> Re
         }
     }
     Read::Nothing
-}
-
-/// Whether something can be read now.
-fn is_readable(fd: BorrowedFd<'_>) -> bool {
-    let mut fds = [PollFd::from_borrowed_fd(fd, PollFlags::IN)];
-    matches!(poll(&mut fds, Some(&Timespec::default())), Ok(1))
 }
 
 /// A pipe for output: the reading end never waits.

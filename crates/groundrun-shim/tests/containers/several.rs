@@ -140,7 +140,7 @@ fn sidecar_fails(lab: &Lab) {
 
 fn ends_in_the_log(lab: &Lab) {
     // Each at its time: behind what the container wrote, before what others wrote later.
-    let outcome = lab.run(&with_sidecar(lab, &["sleep", "0.2"], &["wait-term", "3"]));
+    let outcome = lab.run(&with_sidecar(lab, &["sleep", "0.3"], &["wait-term", "3"]));
     assert_eq!(outcome.ends(), [(1, Exit::Code(3))]);
     let last = outcome.lines.last().map(|line| line.source);
     assert_eq!(last, Some(Source::Ended), "{outcome:?}");
@@ -150,11 +150,11 @@ fn ends_in_the_log(lab: &Lab) {
     assert_eq!(early.ends(), [(1, Exit::Code(0))]);
     assert_eq!(order.last(), Some(&Source::Stdout), "{early:?}");
     // The failure is the attempt's; those that it stopped are told.
-    let launch =
-        lab.several(&[("a", &["wait-term", "0"]), ("b", &["exit", "7"]), ("c", &["true"])]);
-    let mut ends = lab.run(&launch).ends();
-    ends.retain(|(index, _)| *index != 2);
-    assert!(matches!(ends[..], [(0, Exit::Code(0) | Exit::Signal(15))]), "{ends:?}");
+    let mut launch = lab.several(&[("a", &["sleep", "60"]), ("b", &["exit", "7"])]);
+    launch.grace = Duration::from_millis(100);
+    let outcome = lab.run(&launch);
+    assert_eq!(outcome.end_of(), ("b", Exit::Code(7), Cause::OnItsOwn));
+    assert_eq!(outcome.ends(), [(0, Exit::Signal(9))]);
     // At a timeout it is the first of them.
     let mut launch = lab.several(&[("a", &["wait-term", "3"]), ("b", &["wait-term", "4"])]);
     launch.timeout = Duration::from_millis(300);
