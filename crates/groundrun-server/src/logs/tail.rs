@@ -2,8 +2,9 @@
 //! addition of ours).
 //!
 //! Without a lower bound of `timestamp` in the filter it begins now; with one, with what there is since then, in order of
-//! time. A tail of one execution ends with it. Who comes back says what it saw last of each attempt, and goes on there:
-//! no entry is lost or told twice.
+//! time. A tail of one execution ends with it; one that ends before what it follows, at the stop of the server or after an
+//! hour, says so in a last line: `{"again": true}`. Who comes back says what it saw last of each attempt, and goes on
+//! there: no entry is lost or told twice.
 
 use std::{sync::Arc, time::Duration};
 
@@ -49,6 +50,9 @@ const LASTS_MAX: Duration = Duration::from_secs(3600);
 
 /// Between two looks at a log that nobody says has grown: where the kernel has no more watches for this user.
 const LOOK_EVERY: Duration = Duration::from_millis(250);
+
+/// The last line of a tail that ends before what it follows.
+const AGAIN: &[u8] = b"{\"again\":true}\n";
 
 /// Entries of one line while it tells what there is, and lines looked at for it.
 const BATCH_ENTRIES_MAX: usize = 1000;
@@ -210,7 +214,8 @@ impl Tail {
             }
             self.phase.as_ref()?;
             if more == More::No && !self.wait().await {
-                return None;
+                self.phase = None;
+                return Some(AGAIN.to_vec());
             }
         }
         None

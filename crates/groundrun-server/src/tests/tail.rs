@@ -124,6 +124,7 @@ async fn a_tail_of_a_job_has_its_later_executions_too_and_those_of_others_never(
     says(&fixture, attempt, 3, "again");
     assert_eq!(texts(&entries(&mut lines, 1).await), ["again"]);
     fixture.end_streams();
+    assert_eq!(lines.line().await, Some(json!({"again": true})), "it is not over");
     assert_eq!(lines.line().await, None);
 }
 

@@ -204,7 +204,7 @@ impl<'c> Tail<'c> {
         Self { client, filter, seen, lines: None, patience }
     }
 
-    /// The next entries; none when the server ended in order what it had to tell. Asked again, it goes on.
+    /// The next entries; none when what the filter selects is over, as far as the server knows. Asked again, it goes on.
     pub(crate) async fn next(&mut self) -> Result<Option<Vec<Value>>, ClientError> {
         loop {
             let Some(lines) = &mut self.lines else {
@@ -212,6 +212,8 @@ impl<'c> Tail<'c> {
                 continue;
             };
             match lines.next().await {
+                // It ended before what it follows: the server stops, or it was an hour.
+                Part::Line(line) if line["again"] == true => self.lines = None,
                 Part::Line(mut line) if line["error"].is_null() => {
                     let entries = match line["entries"].take() {
                         Value::Array(entries) => entries,
