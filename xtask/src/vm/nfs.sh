@@ -1,11 +1,13 @@
 # An NFS server in the guest, and jobs whose tasks write to and read from what it exports: mounted by the kernel, by version
 # 4.2 and by version 3; nothing of it stays mounted.
 set -eu
+server=
 
 dir=$(mktemp -d)
 cd "$dir"
 trap 'code=$?; end; exit $code' EXIT
 end() {
+    [ -z "$server" ] || kill "$server" 2>/dev/null || true
     rpc.nfsd 0 || true
     exportfs -ua || true
     pkill -x rpc.mountd || true
@@ -38,7 +40,7 @@ blob() {
 }
 
 # A job with the directory at /n, and read-only at /r: name, path, how many tasks, script.
-job() {
+describe() {
     cat >job.yaml <<JOB
 apiVersion: run.googleapis.com/v1
 kind: Job
@@ -63,8 +65,24 @@ spec:
           - {name: n, nfs: {server: host.docker.internal, path: $2}}
           - {name: r, nfs: {server: host.docker.internal, path: $2, readOnly: true}}
 JOB
+}
+job() {
+    describe "$@"
     groundrun run job.yaml >out 2>&1 && code=0 || code=$?
     cat out
+}
+# Within a minute.
+until_true() {
+    tries=300
+    until eval "$1"; do
+        tries=$((tries - 1))
+        [ $tries -gt 0 ] || fail "never: $1"
+        sleep 0.2
+    done
+}
+begin() {
+    groundrun serve --listen 127.0.0.1:8080 --data-dir "$dir/data" >served 2>&1 & server=$!
+    until_true 'grep -q http served'
 }
 said() { grep -q "$1" out || fail "it does not say: $1"; }
 nothing_mounted() {
@@ -90,16 +108,30 @@ serve
 rpc.mountd
 
 exchange='me=$CLOUD_RUN_TASK_INDEX; echo task $me >/n/$me; other=/r/$((1 - me)); until [ -s $other ]; do sleep 0.1; ls /r >/dev/null; done; cat $other; stat -c "owner %u:%g" $other; cat /proc/self/mountinfo'
-job newer /srv/open 2 "$exchange"
-[ $code = 0 ] || fail "exit $code"
+describe newer /srv/open 2 "$exchange; until [ -e /r/go ]; do sleep 0.2; ls /r >/dev/null; done; echo on >>/n/\$me"
+begin
+groundrun jobs apply job.yaml
+groundrun jobs execute newer
+until_true '[ -s /srv/open/0 ] && [ -s /srv/open/1 ]'
+kill -9 $server
+wait $server || true
+rpc.nfsd 0
+serve
+begin
+touch /srv/open/go
+until_true 'groundrun executions list --json | grep -q "\"succeededCount\": 2"'
+groundrun logs "$(groundrun executions list --json | sed -n 's/.*"name": "\(newer-[^"]*\)".*/\1/p' | head -1)" >out
+cat out
+kill $server
+wait $server || true
 said 'task 0'
 said 'task 1'
 said 'owner 0:0'
 said 'vers=4.2'
-[ "$(cat /srv/open/0)" = 'task 0' ] || fail 'the server does not have the file'
+[ "$(cat /srv/open/0)" = "$(printf 'task 0\non')" ] || fail 'the server does not have the file'
 [ "$(stat -c %u /srv/open/1)" -ge 1879048192 ] || fail 'to the server the task is one of its own users'
 nothing_mounted
-echo 'two tasks write and read by version 4.2'
+echo 'two tasks write and read by version 4.2, over the ends of both servers'
 
 chmod 755 /srv/open
 job looks /srv/open 1 'cat /n/0; if touch /n/x; then exit 9; fi; if touch /r/x; then exit 9; fi'

@@ -98,7 +98,7 @@ const NFS: Scenario = Scenario {
     command: &["sh", "nfs.sh"],
     code: 0,
     says: &[
-        "two tasks write and read by version 4.2",
+        "two tasks write and read by version 4.2, over the ends of both servers",
         "what a server does not let tasks do is said",
         "two tasks write and read by version 3",
         "a server that is away is named",
