@@ -42,16 +42,16 @@ pub(crate) async fn told(client: &Client, job: &str, project: &str, refusal: Cli
         matches!(&refusal, ClientError::Refused { status, .. } if status == "FAILED_PRECONDITION");
     let mut stop = Stop::from(refusal);
     if unready && let Ok(job) = client.job(job).await {
-        stop.lines.extend(lines(&job, project));
+        stop.lines.extend(why(&job, project));
     }
     stop
 }
 
-/// Why a job is not Ready and what to do; nothing where it is.
-fn lines(job: &Value, project: &str) -> Vec<String> {
-    let ("False", message) = condition(job, "Ready") else { return Vec::new() };
+/// Why a job is not Ready and, in lines of their own, what to do; nothing where it is.
+fn why(job: &Value, project: &str) -> Option<String> {
+    let ("False", message) = condition(job, "Ready") else { return None };
     let first = format!("job {} is not ready: {message}", text(job, &["metadata", "name"]));
-    [vec![first], of_server(message, project)].concat()
+    Some([vec![first], of_server(message, project)].concat().join("\n"))
 }
 
 #[cfg(test)]
@@ -82,9 +82,9 @@ mod tests {
             let ready = json!({"type": "Ready", "status": status, "message": MESSAGE});
             json!({"metadata": {"name": "j"}, "status": {"conditions": [ready]}})
         };
-        assert_eq!(lines(&job("True"), "p"), Vec::<String>::new());
-        let told = lines(&job("False"), "p");
-        assert!(told[0].starts_with("job j is not ready: a.b: Secret projects/p"), "{told:?}");
-        assert_eq!(told.len(), 3);
+        assert_eq!(why(&job("True"), "p"), None);
+        let told = why(&job("False"), "p").expect("it is not");
+        assert!(told.starts_with("job j is not ready: a.b: Secret projects/p"), "{told}");
+        assert!(told.ends_with("\ngroundrun secrets set two --from-file FILE"), "{told}");
     }
 }
