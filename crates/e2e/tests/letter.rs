@@ -1,6 +1,6 @@
 //! Executions to the letter: tokens, delays, quotas, deletions, and what a job's change does to what runs.
 
-use std::fs;
+use std::{fs, path::PathBuf};
 
 use e2e::{
     Lab, clients,
@@ -8,10 +8,17 @@ use e2e::{
     lab::{condition, status_of},
     wait,
 };
+use groundrun_core::{id::ExecutionUid, render};
+use groundrun_store::{Store, StoreError, Tx, WriteError};
+use jiff::SignedDuration;
 use serde_json::{Value, json};
+use uuid::Uuid;
 
 /// Executions or jobs of one project and region.
 const QUOTA: usize = 1000;
+
+/// Completed executions that a job keeps.
+const RETAINED: usize = 1000;
 
 fn write(lab: &Lab, job: &Value) -> String {
     let file = lab.dir().join("job.yaml");
@@ -168,6 +175,90 @@ fn a_job_with_thousands_of_tasks_is_gone_at_once_and_removed_over_a_crash() {
     let done = lab.run("many", &json!({}));
     lab.completed(&done);
     are_left(&lab, 1);
+    lab.finish();
+}
+
+/// Files and directories below the data directory that are called after it.
+fn traces(lab: &Lab, uid: &str) -> Vec<PathBuf> {
+    let (mut found, mut open) = (Vec::new(), vec![lab.data_dir()]);
+    while let Some(dir) = open.pop() {
+        // What is being removed may be gone by now.
+        for entry in fs::read_dir(dir).into_iter().flatten().flatten() {
+            if entry.file_name().to_string_lossy().contains(uid) {
+                found.push(entry.path());
+            } else if entry.file_type().is_ok_and(|kind| kind.is_dir()) {
+                open.push(entry.path());
+            }
+        }
+    }
+    found
+}
+
+/// Executions of the same job that completed after it, as many as a job keeps: as the engine would have left them.
+fn have_run_since(lab: &Lab, uid: ExecutionUid) {
+    let store = Store::open(&lab.data_dir()).expect("the server is away");
+    let old =
+        store.read::<_, StoreError>(|view| view.execution_by_uid(uid)).expect("it can be read");
+    let old = old.expect("it is there");
+    let now = old.created + SignedDuration::from_secs(1);
+    let write = move |tx: &mut Tx<'_>| {
+        for number in 0..RETAINED {
+            let mut next = old.clone();
+            next.uid = ExecutionUid(Uuid::from_u128(1 << 100 | number as u128));
+            next.name = format!("{}-{number}", old.job.name);
+            let later = SignedDuration::from_millis(1 + number as i64);
+            next.created = old.created + later;
+            let completed = next.state.completed.as_mut().expect("it has completed");
+            completed.at += later;
+            let labels = render::execution_labels(&next);
+            tx.insert_execution(&mut next, &labels)?;
+            tx.set_execution_state(next.uid, &next.state)?;
+        }
+        Ok::<_, WriteError<StoreError>>(())
+    };
+    store.write(now, write).expect("it can be written");
+}
+
+#[test]
+fn of_an_execution_beyond_retention_nothing_is_left_and_one_that_runs_keeps_everything() {
+    let mut lab = Lab::start();
+    lab.create(&job("aged", BUILT_IN, &["exit", "0"]));
+    let waits = json!({"overrides": {"containerOverrides": [{"args": ["wait-term", "0"]}]}});
+    let runs = lab.run("aged", &waits);
+    lab.running(&runs, 1);
+    let old = lab.run("aged", &json!({}));
+    let uid = |execution: &Value| execution["metadata"]["uid"].as_str().expect("a uid").to_owned();
+    let old_uid = uid(&lab.completed(&old));
+    let runs_uid = uid(&lab.ok("GET", &format!("executions/{runs}"), None));
+    assert_eq!(traces(&lab, &old_uid).len(), 1, "its attempts");
+    lab.kill();
+    let identity = ExecutionUid(old_uid.parse().expect("a uid"));
+    have_run_since(&lab, identity);
+    lab.launch();
+    // Nothing looks before another completes.
+    assert_eq!(lab.call("GET", &lab.path(&format!("executions/{old}")), None).status, 200);
+    let last = lab.run("aged", &json!({}));
+    lab.completed(&last);
+    wait::until("the oldest is gone, with its files", || {
+        let status = lab.call("GET", &lab.path(&format!("executions/{old}")), None).status;
+        (status == 404 && traces(&lab, &old_uid).is_empty()).then_some(())
+    });
+    assert_eq!(lab.entries(&old, ""), [Value::Null; 0]);
+    assert_eq!(lab.call("GET", &lab.path(&format!("tasks/{old}-task0")), None).status, 404);
+    // The one that runs is older than all of them, and is kept also when it is over: it is the last to be.
+    lab.running(&runs, 1);
+    assert_eq!(traces(&lab, &runs_uid).len(), 1);
+    assert_eq!(get(&lab, "aged")["status"]["executionCount"], 2 + RETAINED + 1);
+    lab.ok("POST", &format!("executions/{runs}:cancel"), Some(&json!({})));
+    let ended = lab.completed(&runs);
+    assert_eq!(condition(&ended, "Completed")["reason"], "Cancelled");
+    assert_eq!(lab.stop(), Some(0));
+    let store = Store::open(&lab.data_dir()).expect("the server is away");
+    let left = store.read::<_, StoreError>(|view| {
+        Ok((view.execution_by_uid(identity)?, view.attempts_of_task(identity, 0)?))
+    });
+    assert_eq!(left.expect("it can be read"), (None, Vec::new()));
+    drop(store);
     lab.finish();
 }
 

@@ -101,6 +101,19 @@ fn a_cancel_stops_what_runs() {
 }
 
 #[test]
+fn what_is_cancelled_before_the_engine_sees_it_starts_nothing() {
+    let world = World::new(Answer::EndsAtOnce(exited(0)));
+    let execution = world.run(&shape(3, 2));
+    world.cancel(execution);
+    let engine = world.start_engine();
+    let state = world.wait_completed(execution);
+    assert_eq!(state.completed.expect("it is completed").outcome, Outcome::Cancelled);
+    assert_eq!(state.counters, Counters { cancelled: 3, ..Counters::default() });
+    assert_eq!(world.backend.starts(), 0);
+    engine.stop();
+}
+
+#[test]
 fn a_deleted_execution_is_stopped_discarded_and_reaped() {
     let world = World::new(Answer::StartsOnly { tasks: 2 });
     let engine = world.start_engine();
@@ -146,7 +159,7 @@ fn lost_news_is_asked_for_again() {
 }
 
 #[test]
-fn of_thousands_of_executions_the_newest_are_kept_and_none_that_runs_is_touched() {
+fn of_thousands_of_executions_the_last_to_end_are_kept_and_none_that_runs_is_touched() {
     let world = World::new(Answer::StartsOnly { tasks: 1 });
     let kept = u128::from(RETAINED_PER_JOB);
     let engine = world.start_engine();

@@ -91,7 +91,8 @@ impl View<'_> {
         )
     }
 
-    /// The completed executions of a job beyond the `keep` newest, oldest first, at most `limit`.
+    /// The completed executions of a job beyond the `keep` that completed last, first of all the one that is over for longest,
+    /// at most `limit`. So what has just completed can be read, however long it ran.
     pub fn beyond_retention(
         &self,
         job: JobUid,
@@ -106,7 +107,7 @@ impl View<'_> {
         self.uids(
             "SELECT uid FROM executions
              WHERE job_uid = ?1 AND delete_wish IS NULL AND completed IS NOT NULL
-             ORDER BY created, uid LIMIT ?2",
+             ORDER BY completed, uid LIMIT ?2",
             (job.0.as_bytes(), completed.saturating_sub(keep).min(limit)),
         )
     }

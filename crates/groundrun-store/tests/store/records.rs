@@ -1,9 +1,13 @@
 //! What is written is what is read, and what belongs together changes together.
 
+use std::path::Path;
+
+use groundrun_core::id::ExecutionUid;
 use groundrun_core::record::{
     Completed, ExecutionState, Failure, LatestExecution, Outcome, Readiness, ReadinessState,
 };
 use groundrun_store::{Applied, Policy, Reaped, StoreError, WriteError};
+use rusqlite::Connection;
 
 use crate::support::*;
 
@@ -158,6 +162,50 @@ fn a_deleted_execution_is_gone_by_name_at_once_and_by_uid_when_reaped() {
     assert_eq!(read(&store, |view| view.to_delete()), []);
 }
 
+/// The tables that have this identity in a column.
+fn tables_with(dir: &Path, uid: ExecutionUid) -> Vec<String> {
+    let conn = Connection::open(dir.join("groundrun.db")).expect("it opens");
+    let sql = "SELECT tables.name, columns.name FROM sqlite_master AS tables, pragma_table_info(tables.name) AS columns
+               WHERE tables.type = 'table' ORDER BY 1, 2";
+    let mut statement = conn.prepare(sql).expect("it is SQL");
+    let columns = statement.query_map([], |row| Ok((row.get(0)?, row.get(1)?))).expect("rows");
+    let has = |table: &str, column: &str| -> bool {
+        let sql = format!("SELECT EXISTS (SELECT 1 FROM {table} WHERE {column} = ?1)");
+        conn.query_one(&sql, [uid.0.as_bytes()], |row| row.get(0)).expect("it can be asked")
+    };
+    let columns: Vec<(String, String)> = columns.map(|row| row.expect("two names")).collect();
+    columns
+        .into_iter()
+        .filter(|(table, column)| has(table, column))
+        .map(|(table, _)| table)
+        .collect()
+}
+
+#[test]
+fn of_what_is_reaped_no_table_has_anything_and_its_neighbour_is_whole() {
+    let (dir, store) = open();
+    let job = keep_job(&store, job("j", 1));
+    let uids = [2, 3].map(|number| {
+        let name = format!("j-{number}");
+        let mut new = execution(&job, &name, number);
+        let labels = Labels::from([("run.googleapis.com/job".to_owned(), "j".to_owned())]);
+        write(&store, at(1), move |tx| {
+            tx.insert_execution(&mut new, &labels)?;
+            tx.insert_attempts(&[attempt(new.uid, 0, 0), attempt(new.uid, 0, 1)])?;
+            Ok(new.uid)
+        })
+    });
+    let everywhere = ["attempts", "executions", "labels", "specs"];
+    assert_eq!(tables_with(dir.path(), uids[0]), everywhere);
+    let [uid, neighbour] = uids;
+    let _ = write(&store, at(2), move |tx| tx.delete_execution(uid));
+    assert_eq!(write(&store, at(3), move |tx| tx.reap_execution(uid, 100)), Reaped::All);
+    assert_eq!(tables_with(dir.path(), uid), [""; 0]);
+    // The job's last one is named by the job as well.
+    let rest = ["attempts", "executions", "jobs", "labels", "specs"];
+    assert_eq!(tables_with(dir.path(), neighbour), rest);
+}
+
 #[test]
 fn what_is_not_deleted_cannot_be_reaped() {
     let (_dir, store) = open();
@@ -264,23 +312,26 @@ fn the_job_moves_with_the_steps_of_its_latest_execution_that_it_shows() {
 }
 
 #[test]
-fn retention_names_the_oldest_completed_beyond_what_is_kept() {
+fn retention_names_those_that_are_over_for_longest_beyond_what_is_kept() {
     let (_dir, store) = open();
     let job = keep_job(&store, job("j", 1));
     let mut uids = Vec::new();
-    for number in 0..6 {
+    // In which order they were over is not the order in which they were made; the third one runs.
+    for (number, over) in [5, 6, 0, 7, 8, 4].into_iter().enumerate() {
+        let number = number as u128;
         let mut one = execution(&job, &format!("j-{number}"), 10 + number);
         one.created = at(i64::try_from(number).expect("it is small"));
         if number != 2 {
             let failure = Failure { reason: None, message: "m".to_owned() };
-            one.state.completed = Some(Completed { at: at(9), outcome: Outcome::Failed(failure) });
+            one.state.completed =
+                Some(Completed { at: at(over), outcome: Outcome::Failed(failure) });
         }
         uids.push(keep_execution(&store, one).uid);
     }
     let beyond = |keep, limit| read(&store, |view| view.beyond_retention(job.uid, keep, limit));
     assert_eq!(beyond(5, 9), []);
-    assert_eq!(beyond(2, 9), [uids[0], uids[1], uids[3]]);
-    assert_eq!(beyond(2, 2), [uids[0], uids[1]]);
+    assert_eq!(beyond(2, 9), [uids[5], uids[0], uids[1]]);
+    assert_eq!(beyond(2, 2), [uids[5], uids[0]]);
     assert_eq!(beyond(0, 9).len(), 5);
 }
 

@@ -251,7 +251,7 @@ impl Journal for Memory {
             .executions
             .values()
             .filter(completed)
-            .map(|execution| (execution.created, execution.uid))
+            .filter_map(|one| Some((one.state.completed.as_ref()?.at, one.uid)))
             .collect();
         uids.sort_unstable();
         let excess = uids.len().saturating_sub(keep as usize).min(limit as usize);
