@@ -482,9 +482,10 @@ mod tests {
     }
 
     #[test]
-    fn a_crash_starts_no_program_of_the_machines() {
+    fn many_files_may_be_open_and_a_crash_starts_no_program_of_the_machines() {
         let launch = launched(|_| {});
         let rlimits = &launch.containers[0].process.rlimits;
+        assert_eq!((rlimits[0].resource, rlimits[0].hard), (Resource::NoFile, Some(25_000)));
         let core = rlimits.iter().find(|limit| limit.resource == Resource::Core);
         assert_eq!(core.map(|limit| (limit.soft, limit.hard)), Some((Some(1), Some(1))));
     }
