@@ -215,26 +215,19 @@ fn followed_logs_tell_by_their_exit_code_how_it_came_out() {
 
 #[test]
 fn gcloud_tails_the_logs_of_jobs_and_executions() {
-    let lab = Lab::start();
-    lab.create(&job("drip", 1, &["drip", "400", "10"]));
+    let mut lab = Lab::start();
+    lab.create(&job("drip", 1, &["drip", "500", "10"]));
+    let (url, dir) = (lab.url(), lab.dir().to_owned());
     let gcloud = |arguments: &[&str]| {
         let mut command = Command::new(clients::groundrun());
         command
-            .args([
-                "gcloud",
-                "--url",
-                &lab.url(),
-                "--project",
-                lab::PROJECT,
-                "--region",
-                lab::REGION,
-            ])
+            .args(["gcloud", "--url", &url, "--project", lab::PROJECT, "--region", lab::REGION])
             .args(arguments)
-            .env("CLOUDSDK_CONFIG", lab.dir().join("gcloud"))
+            .env("CLOUDSDK_CONFIG", dir.join("gcloud"))
             .env("CLOUDSDK_CORE_DISABLE_PROMPTS", "1")
             .env("CLOUDSDK_CORE_DISABLE_USAGE_REPORTING", "true")
             .env("CLOUDSDK_COMPONENT_MANAGER_DISABLE_UPDATE_CHECK", "true")
-            .env("XDG_DATA_HOME", lab.dir().join("home"))
+            .env("XDG_DATA_HOME", dir.join("home"))
             .stderr(Stdio::piped());
         Going::of(command)
     };
@@ -246,6 +239,11 @@ fn gcloud_tails_the_logs_of_jobs_and_executions() {
     assert!(first.ends_with(" 0"), "{first}");
     let second = of_job.line().expect("a line comes");
     assert!(second.ends_with(" 1"), "{second}");
+    // Also over the end of a server that stops in order.
+    lab.stop();
+    lab.launch();
+    let third = of_job.line().expect("it goes on");
+    assert!(third.ends_with(" 2"), "{third}");
     // It is a child of gcloud's, which passes nothing on to it: told itself, as a terminal tells both.
     let of_gcloud = wait::until("gcloud's program is there", || following(&of_job));
     for pid in of_gcloud {
@@ -259,7 +257,7 @@ fn gcloud_tails_the_logs_of_jobs_and_executions() {
         gcloud(&["beta", "run", "jobs", "executions", "logs", "tail", &execution]);
     let lines = of_execution.rest();
     assert_eq!(of_execution.code(), Some(0));
-    assert!(lines.last().is_some_and(|line| line.ends_with(" 399")), "{lines:?}");
+    assert!(lines.last().is_some_and(|line| line.ends_with(" 499")), "{lines:?}");
     let link = fs::read_link(lab.dir().join("home/groundrun/bin/log-streaming"));
     assert_eq!(link.expect("it is there"), clients::groundrun());
     lab.finish();
