@@ -112,6 +112,7 @@ fn samples_of_job() -> Vec<(String, Value)> {
             path if path.contains("vpc-access-egress") => "all-traffic",
             path if path.contains("secrets") => "a:projects/1/secrets/s",
             path if path.contains("bucketName") => "bkt",
+            path if path.contains("mountOptions") => "ro",
             _ => "x",
         };
         (rule.path.to_owned(), json!(value))
