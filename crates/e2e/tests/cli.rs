@@ -371,6 +371,39 @@ fn what_is_not_there_is_told_with_what_to_do() {
 }
 
 #[test]
+fn what_a_job_lacks_is_told_at_once_with_lines_to_paste() {
+    let lab = Lab::start();
+    let mut lacking = job("lacking", &[]);
+    let template = &mut lacking["spec"]["template"];
+    template["metadata"] = json!({"annotations": {
+        "run.googleapis.com/cloudsql-instances": "p:us-central1:db", "run.googleapis.com/vpc-access-connector": "conn",
+    }});
+    template["spec"]["template"]["spec"]["containers"][0]["env"] =
+        json!([{"name": "A", "valueFrom": {"secretKeyRef": {"name": "pass", "key": "latest"}}}]);
+    let file = write(lab.dir(), &lacking);
+    let both = [
+        "/secrets/pass/versions/latest was not found\n",
+        "\n[cloudsql.\"p:us-central1:db\"]\ntarget = \"postgres://127.0.0.1:5432\" #",
+        "--cloudsql p:us-central1:db=postgres://127.0.0.1:5432\n",
+        "\n[networks.conn]\nbridge = \"br0\" #",
+    ];
+    let told = |said: &clients::Said, lines: &[&str]| {
+        for line in both.iter().chain(lines) {
+            assert!(said.err.contains(line), "{line}: {}", said.err);
+        }
+    };
+    told(&clients::run(groundrun().args(["run", &file])).badly(1), &["--secret pass=@FILE"]);
+    lab.groundrun(&["jobs", "apply", &file]).well();
+    wait::until("it is not Ready", || {
+        let job = lab.ok("GET", "jobs/lacking", None);
+        (e2e::lab::condition(&job, "Ready")["status"] == "False").then_some(())
+    });
+    let refused = lab.groundrun(&["jobs", "execute", "lacking"]).badly(1);
+    told(&refused, &["\ngroundrun secrets set pass --from-file FILE"]);
+    lab.finish();
+}
+
+#[test]
 fn gcloud_is_not_started_where_no_server_answers() {
     let said = clients::run(groundrun().args([
         "gcloud",
