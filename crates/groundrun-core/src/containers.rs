@@ -7,14 +7,16 @@ use groundrun_api::v1;
 
 use crate::{
     admit::{self, Dependencies},
-    files,
+    needs::{
+        files,
+        secrets::{self, Names},
+    },
     port::{
         ContainerSpec, EnvValue, Limits, Medium, MountSpec, Probe, ProbeCheck, VolumeKind,
         VolumeSpec,
     },
     quantity,
     record::Execution,
-    secrets::{self, Names},
     template::{TemplateFault, fault},
 };
 

@@ -4,13 +4,10 @@
 
 pub mod admit;
 pub mod allot;
-mod authorization;
-mod connection;
+mod chain;
 mod containers;
 pub mod context;
-pub mod files;
 pub mod id;
-mod instances;
 pub mod log;
 pub mod mutants;
 pub mod needs;
@@ -26,9 +23,10 @@ pub mod record;
 pub mod render;
 mod restore;
 pub mod secret;
-mod secrets;
 pub mod template;
 pub mod token;
+
+pub use chain::chain;
 
 #[cfg(test)]
 mod samples;

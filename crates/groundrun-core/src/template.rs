@@ -4,13 +4,12 @@ use std::time::Duration;
 
 use crate::{
     allot::Urgency,
-    connection, containers,
+    containers,
     id::AttemptId,
-    instances, mutant,
-    needs::Connection,
+    mutant,
+    needs::{Connection, connection, instances, secrets},
     port::{AttemptSpec, ContainerSpec, EnvValue, Limits, VolumeSpec},
     record::Execution,
-    secrets,
 };
 
 /// Between SIGTERM and SIGKILL, for cancel, delete and timeout alike (fact: semantics 4.5).

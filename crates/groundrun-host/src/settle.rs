@@ -12,6 +12,7 @@ use std::{
 };
 
 use groundrun_core::{
+    chain,
     id::AttemptId,
     port::{AttemptSpec, ContainerSpec},
     record::{Cause, Ending, Exit, Fault},
@@ -372,17 +373,6 @@ fn stopped_unbegun() -> Ending {
         message: None,
         container: None,
     }
-}
-
-/// An error and what caused it, in one line.
-pub(crate) fn chain(err: &dyn Error) -> String {
-    let mut line = err.to_string();
-    let mut source = err.source();
-    while let Some(cause) = source {
-        line = format!("{line}: {cause}");
-        source = cause.source();
-    }
-    line
 }
 
 #[cfg(test)]

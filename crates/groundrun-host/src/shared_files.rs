@@ -9,7 +9,7 @@ use std::{
 };
 
 use groundrun_core::{
-    files::{DirectoryOptions, gcsfuse_flags, is_bucket},
+    needs::files::{DirectoryOptions, gcsfuse_flags, is_bucket},
     port::{VolumeKind, VolumeSpec},
 };
 use groundrun_shim::protocol::{Directory, Mounter, Nfs, Volume};

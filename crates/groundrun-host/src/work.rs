@@ -10,6 +10,7 @@ use std::{
 };
 
 use groundrun_core::{
+    chain,
     id::AttemptId,
     port::{Inbox, News, Observation},
     record::Ending,
@@ -25,7 +26,7 @@ use crate::{
     book::{Book, Chore, Job, Next},
     config::Network,
     network::TaskSockets,
-    settle::{Means, Settled, chain},
+    settle::{Means, Settled},
     watch::{Watch, Watched},
 };
 

@@ -66,10 +66,13 @@ impl From<StoreError> for Refusal {
         if matches!(error, StoreError::DiskFull) {
             return disk_full();
         }
-        tracing::error!(error = chain(&error), "the journal cannot be read or written");
+        tracing::error!(
+            error = groundrun_core::chain(&error),
+            "the journal cannot be read or written"
+        );
         Self(ApiError::new(
             Code::Unavailable,
-            format!("The server's journal failed: {}.", chain(&error)),
+            format!("The server's journal failed: {}.", groundrun_core::chain(&error)),
         ))
     }
 }
@@ -95,18 +98,6 @@ fn disk_full() -> Refusal {
     let text = "The disk of the server's data directory is full: nothing new is taken in until there is room. Free some, \
                 or delete executions.";
     Refusal(ApiError::new(Code::ResourceExhausted, text))
-}
-
-/// The error and what caused it, on one line.
-fn chain(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(inner) = cause {
-        text.push_str(": ");
-        text.push_str(&inner.to_string());
-        cause = inner.source();
-    }
-    text
 }
 
 impl IntoResponse for Refusal {

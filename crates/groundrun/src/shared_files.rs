@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeMap, path::PathBuf};
 
-use groundrun_core::files::is_bucket;
+use groundrun_core::needs::files::is_bucket;
 use groundrun_host::{BucketHome, SharedFiles};
 use serde::Deserialize;
 

@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 
 use super::faults::Faults;
-use crate::connection::{self, Annotations};
+use crate::needs::connection::{self, Annotations};
 
 const FIELD: &str = "spec.template.metadata.annotations";
 

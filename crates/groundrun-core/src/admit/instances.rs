@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use groundrun_api::v1::Container;
 
 use super::{faults::Faults, task::TASK, volume};
-use crate::instances::{ANNOTATION, DIRECTORY};
+use crate::needs::instances::{ANNOTATION, DIRECTORY};
 
 const FIELD: &str = "spec.template.metadata.annotations";
 

@@ -13,7 +13,7 @@ use super::{
     secret, task,
     unsupported::{self, Body},
 };
-use crate::{authorization, context::Context};
+use crate::{context::Context, needs::authorization};
 
 /// Most tasks of an execution.
 const TASKS_MAX: i32 = 10_000;

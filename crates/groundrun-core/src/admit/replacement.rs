@@ -9,9 +9,9 @@ use super::{
     job::{Content, content},
 };
 use crate::{
-    authorization,
     context::Context,
     mutant,
+    needs::authorization,
     record::Job,
     render::{parse_resource_version, resource_version},
     token::{self, Token},

@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use groundrun_api::v1::{Container, EnvVar, KeyToPath, SecretVolumeSource, Volume};
 
 use super::{faults::Faults, task::TASK, volume};
-use crate::secrets::{self, ANNOTATION, AliasFault, Names};
+use crate::needs::secrets::{self, ANNOTATION, AliasFault, Names};
 
 const ANNOTATIONS: &str = "spec.template.metadata.annotations";
 

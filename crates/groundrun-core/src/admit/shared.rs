@@ -4,7 +4,9 @@
 use groundrun_api::v1::{CsiVolumeSource, NfsVolumeSource};
 
 use super::faults::Faults;
-use crate::files::{BUCKET_NAME, GCSFUSE, MOUNT_OPTIONS, gcsfuse_flags, is_bucket, mount_options};
+use crate::needs::files::{
+    BUCKET_NAME, GCSFUSE, MOUNT_OPTIONS, gcsfuse_flags, is_bucket, mount_options,
+};
 
 /// Options of one bucket: gcsfuse has about a hundred flags.
 const OPTIONS_MAX: usize = 100;

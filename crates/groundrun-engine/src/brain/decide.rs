@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use groundrun_core::{
     allot::{self, Demand, Grant},
+    chain,
     id::ExecutionUid,
     plan::{self, Then},
     port::{Action, ImageRequest},
@@ -13,7 +14,7 @@ use groundrun_core::{
 use jiff::Timestamp;
 use tracing::{debug, warn};
 
-use super::{Brain, Chain, Draft};
+use super::{Brain, Draft};
 use crate::journal::{Commit, Journal};
 
 /// Deleted executions of which rows are removed in one tick: a batch of each, some milliseconds together.
@@ -101,7 +102,7 @@ impl<J: Journal> Brain<J> {
             Ok(excess) => commit.deleted = excess,
             // The next one that completes asks again.
             Err(error) => {
-                warn!(error = %Chain(&error), "cannot read how many executions a job has")
+                warn!(error = chain(&error), "cannot read how many executions a job has")
             }
         }
         if !commit.deleted.is_empty() {

@@ -15,7 +15,6 @@ mod write;
 
 use std::{
     collections::{BTreeMap, BTreeSet},
-    fmt,
     sync::Arc,
     time::Duration,
 };
@@ -210,19 +209,4 @@ impl<J: Journal> Brain<J> {
 
 fn later(now: Timestamp, wait: Duration) -> Timestamp {
     now.saturating_add(wait).unwrap_or(Timestamp::MAX)
-}
-
-/// An error with its sources, in one line.
-struct Chain<'a, E>(&'a E);
-
-impl<E: std::error::Error> fmt::Display for Chain<'_, E> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        fmt::Display::fmt(self.0, f)?;
-        let mut source = self.0.source();
-        while let Some(error) = source {
-            write!(f, ": {error}")?;
-            source = error.source();
-        }
-        Ok(())
-    }
 }

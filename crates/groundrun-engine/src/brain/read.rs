@@ -1,6 +1,7 @@
 //! Reads what clients changed, and at the start all that is not over.
 
 use groundrun_core::{
+    chain,
     id::ExecutionUid,
     observe::Heard,
     progress::Run,
@@ -9,7 +10,7 @@ use groundrun_core::{
 use jiff::Timestamp;
 use tracing::warn;
 
-use super::{All, Brain, Chain, Changes, later};
+use super::{All, Brain, Changes, later};
 use crate::journal::{Journal, OpenEnds};
 
 impl<J: Journal> Brain<J> {
@@ -35,7 +36,7 @@ impl<J: Journal> Brain<J> {
             Err(error) => {
                 let failures = self.unread.failures;
                 if failures == 0 {
-                    warn!(error = %Chain(&error), "cannot read the records; trying again");
+                    warn!(error = chain(&error), "cannot read the records; trying again");
                 }
                 self.unread.failures = failures.saturating_add(1);
                 self.unread.not_before = later(now, backoff(failures));

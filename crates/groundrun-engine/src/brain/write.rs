@@ -1,13 +1,13 @@
 //! Writes a draft down, and only then lets it be done.
 
 use groundrun_core::{
-    mutant,
+    chain, mutant,
     record::{backoff, is_over},
 };
 use jiff::Timestamp;
 use tracing::{info, warn};
 
-use super::{All, Brain, Chain, Draft, Tick, Undone, later};
+use super::{All, Brain, Draft, Tick, Undone, later};
 use crate::journal::{Committed, Journal};
 
 impl<J: Journal> Brain<J> {
@@ -28,7 +28,10 @@ impl<J: Journal> Brain<J> {
             }
             Err(error) => {
                 if failures == 0 {
-                    warn!(error = %Chain(&error), "cannot write the records; nothing is begun until they can be");
+                    warn!(
+                        error = chain(&error),
+                        "cannot write the records; nothing is begun until they can be"
+                    );
                 }
                 let mut tick = Tick::default();
                 if mutant!("does_before_it_is_written") {

@@ -192,7 +192,7 @@ impl Cgroups {
         let (current, unenforced) = match (make(name, &known, demand), demand.limiting) {
             (Ok(made), _) => (Some(made.0), made.1),
             (Err(err), Limiting::Waived) => {
-                let why = crate::settle::chain(&err);
+                let why = groundrun_core::chain(&err);
                 (None, Some(Unenforced { controllers: CONTROLLERS.to_vec(), why }))
             }
             (Err(err), Limiting::Required) => return Err(err),

@@ -168,7 +168,7 @@ impl Shared {
         if leave == Leave::Nothing
             && let Err(err) = ground::close(maker, wanted.hash)
         {
-            tracing::warn!(err = crate::settle::chain(&err), "the network of tasks is left over");
+            tracing::warn!(err = groundrun_core::chain(&err), "the network of tasks is left over");
         }
     }
 
@@ -182,7 +182,7 @@ impl Shared {
 
 impl From<AttachError> for TakeError {
     fn from(err: AttachError) -> Self {
-        let text = crate::settle::chain(&err);
+        let text = groundrun_core::chain(&err);
         match err {
             AttachError::Full { .. } => Self::Full(text),
             AttachError::NotMapped(_)
@@ -195,7 +195,7 @@ impl From<AttachError> for TakeError {
 
 impl From<NamespaceError> for TakeError {
     fn from(err: NamespaceError) -> Self {
-        let text = crate::settle::chain(&err);
+        let text = groundrun_core::chain(&err);
         match err {
             NamespaceError::Full => Self::Full(text),
             NamespaceError::Kernel { .. } | NamespaceError::Astray(_) => Self::Failed(text),

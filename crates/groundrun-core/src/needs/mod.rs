@@ -1,9 +1,15 @@
 //! What a job stands on besides its images: secrets, databases, a network, shared files. Read from its spec and its
 //! annotations; whether it is there is for [`Provisions`](crate::port::Provisions) to say.
 
+pub(crate) mod authorization;
+pub(crate) mod connection;
+pub mod files;
+pub(crate) mod instances;
+pub(crate) mod secrets;
+
 use std::{collections::BTreeMap, fmt};
 
-use crate::{authorization, connection, files, instances, record::Job, secrets};
+use crate::record::Job;
 
 /// A version of a secret, as a spec names it.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -89,7 +95,7 @@ pub enum SharedFiles {
     Bucket {
         /// Its name.
         bucket: String,
-        /// How it is to be shown; see [`crate::files`].
+        /// How it is to be shown; see [`files`].
         mount_options: Vec<String>,
     },
     /// A directory of an NFS server.

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use crate::needs::Authorization;
+use super::Authorization;
 
 /// Names a policy.
 const POLICY: &str = "run.googleapis.com/binary-authorization";

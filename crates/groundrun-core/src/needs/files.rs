@@ -5,7 +5,8 @@ use std::fmt;
 
 use groundrun_api::v1;
 
-use crate::{needs::SharedFiles, port::VolumeKind};
+use super::SharedFiles;
+use crate::port::VolumeKind;
 
 /// The driver of buckets.
 pub(crate) const GCSFUSE: &str = "gcsfuse.run.googleapis.com";

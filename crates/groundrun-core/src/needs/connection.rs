@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::Deserialize;
 
-use crate::needs::{Connection, Egress};
+use super::{Connection, Egress};
 
 /// Of everything that this module reads.
 const PREFIX: &str = "run.googleapis.com/";

@@ -5,10 +5,8 @@ use std::collections::BTreeMap;
 
 use groundrun_api::v1;
 
-use crate::{
-    needs::{SecretNeed, SecretVersion},
-    port::{ContainerSpec, MountSpec, SecretFile, VolumeKind, VolumeSpec},
-};
+use super::{SecretNeed, SecretVersion};
+use crate::port::{ContainerSpec, MountSpec, SecretFile, VolumeKind, VolumeSpec};
 
 /// Says which secrets of other projects are meant by which names: `alias:projects/P/secrets/S`, with commas between them.
 pub(crate) const ANNOTATION: &str = "run.googleapis.com/secrets";
