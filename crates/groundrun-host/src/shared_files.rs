@@ -68,8 +68,11 @@ pub enum FilesFault {
     },
     /// Nobody said what stands for it.
     #[error(
-        "NFS directory {server}:{path} cannot be mounted on this machine ({why}): add [nfs.\"{server}:{path}\"] with directory = \
-         \"/a/directory\" to the settings file, or give --nfs {server}:{path}=/a/directory"
+        "NFS directory {server}:{path} cannot be mounted on this machine ({why}). Add to the server's settings file, with a \
+         directory of yours:\n\
+         [nfs.\"{server}:{path}\"]\n\
+         directory = \"/a/directory\"\n\
+         or start it with --nfs {server}:{path}=/a/directory"
     )]
     NotMapped {
         /// Its server.
@@ -80,7 +83,7 @@ pub enum FilesFault {
         why: &'static str,
     },
     /// What it is mapped to is not there.
-    #[error("{what} is mapped to {}: {why}", directory.display())]
+    #[error("{what} is mapped to {}: {why}. Make that directory, or map it to another", directory.display())]
     NotThere {
         /// What is mapped.
         what: String,

@@ -30,8 +30,7 @@ pub(crate) fn read(file: &Path) -> Result<Document, Stop> {
     let wrong =
         |what: &dyn std::fmt::Display| Stop::bad_input(format!("{}: {what}", file.display()));
     let text = read_bounded(file).map_err(|e| wrong(&e))?;
-    let value =
-        groundrun_api::yaml::parse(&text).map_err(|e| wrong(&crate::cli::exit::chain(&e)))?;
+    let value = groundrun_api::yaml::parse(&text).map_err(|e| wrong(&groundrun_core::chain(&e)))?;
     match value["kind"].as_str() {
         Some("Job") => {}
         Some(other) => return Err(wrong(&format!("kind: expected Job, found {other}"))),

@@ -30,7 +30,7 @@ use tokio::{sync::oneshot, task::JoinHandle};
 use crate::{
     cli::{
         self,
-        exit::{Exit, Stop, chain},
+        exit::{Exit, Stop},
     },
     config::Ground,
     prepare,
@@ -239,7 +239,7 @@ impl Running {
 }
 
 fn failed(what: &str, error: &dyn std::error::Error) -> Stop {
-    Stop::failed(format!("{what}: {}", chain(error)))
+    Stop::failed(format!("{what}: {}", groundrun_core::chain(error)))
 }
 
 fn cannot_prepare(error: &OpenError) -> Stop {

@@ -11,10 +11,7 @@ use groundrun_shim::{
 };
 
 use crate::{
-    cli::{
-        WritableLayer,
-        exit::{Stop, chain},
-    },
+    cli::{WritableLayer, exit::Stop},
     world,
 };
 
@@ -42,7 +39,7 @@ impl Rights {
             Some(entered) => Spawner::fork_in(entered, config),
         };
         let spawner = spawner.map_err(|e| {
-            Stop::cannot_run_here(vec![format!("start the spawner: {}", chain(&e))])
+            Stop::cannot_run_here(vec![format!("start the spawner: {}", groundrun_core::chain(&e))])
         })?;
         Ok(Self { spawner, entered })
     }

@@ -8,10 +8,7 @@ use std::{
 
 use rustix::fs::{FlockOperation, flock};
 
-use crate::{
-    cli::exit::{Stop, chain},
-    world,
-};
+use crate::{cli::exit::Stop, world};
 
 const PREFIX: &str = "groundrun-run-";
 
@@ -36,7 +33,7 @@ pub(crate) fn clear() {
         let cleared = groundrun_host::clear_abandoned(&dir, world::surroundings().root);
         let left = match &cleared {
             Ok(()) => fs::remove_dir_all(&dir).err().map(|e| e.to_string()),
-            Err(e) => Some(chain(e)),
+            Err(e) => Some(groundrun_core::chain(e)),
         };
         if let Some(why) = left {
             tracing::warn!(dir = %dir.display(), why, "something of that run is left");

@@ -7,11 +7,7 @@ use groundrun_secrets::{KeyFile, Origin, Project, Sealer, Vault};
 use groundrun_server::Projects;
 use groundrun_store::{Store, StoreError};
 
-use crate::{
-    cli::exit::{Stop, chain},
-    config::Ground,
-    world,
-};
+use crate::{cli::exit::Stop, config::Ground, world};
 
 /// Below the data directory, unless the settings name another.
 const KEY_FILE: &str = "secrets.key";
@@ -30,7 +26,7 @@ pub(crate) fn open(
     };
     let sealer = Arc::new(Sealer::new(file, Arc::new(world::random)));
     let fingerprint = store.read(|view| view.secret_key()).map_err(|error: StoreError| {
-        Stop::failed(format!("read the journal: {}", chain(&error)))
+        Stop::failed(format!("read the journal: {}", groundrun_core::chain(&error)))
     })?;
     let usable = match (fingerprint, &ground.secrets_key_file) {
         (Some(fingerprint), _) => sealer.key(fingerprint).map(drop),

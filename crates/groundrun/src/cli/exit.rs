@@ -49,15 +49,3 @@ impl Stop {
         Self { exit: Exit::CannotRunHere, lines }
     }
 }
-
-/// An error with all its sources, in one line.
-pub(crate) fn chain(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut source = error.source();
-    while let Some(next) = source {
-        text.push_str(": ");
-        text.push_str(&next.to_string());
-        source = next.source();
-    }
-    text
-}

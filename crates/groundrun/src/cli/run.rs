@@ -17,7 +17,7 @@ use zeroize::Zeroizing;
 
 use super::{
     GroundArgs, ServerArgs,
-    exit::{Exit, Stop, chain},
+    exit::{Exit, Stop},
     jobs::OverrideArgs,
     output::condition,
     secrets::{self, FromFile},
@@ -260,8 +260,8 @@ async fn follow(
     let mut interrupted = false;
     let mut broken = None;
     loop {
-        let look =
-            tokio::task::block_in_place(|| follow.look()).map_err(|e| Stop::failed(chain(&e)))?;
+        let look = tokio::task::block_in_place(|| follow.look())
+            .map_err(|e| Stop::failed(groundrun_core::chain(&e)))?;
         let look = look.ok_or_else(|| Stop::failed(format!("execution {name} was deleted")))?;
         let import = running.import(uid);
         let must_look = import.is_some() || follow.must_look();

@@ -1,12 +1,11 @@
 //! Whether tasks of a job could be attached to the network that it names.
 
 use groundrun_core::{
+    chain,
     needs::Connection,
     port::{NeedFault, NeedKind},
 };
 use groundrun_host::network::{AttachError, Networks};
-
-use crate::cli::exit::chain;
 
 /// Looks the network up on this machine.
 ///

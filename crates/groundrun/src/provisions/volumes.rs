@@ -15,7 +15,15 @@ pub(super) fn check(files: &groundrun_host::SharedFiles, needs: &Needs) -> Resul
         .files
         .iter()
         .try_for_each(check_one)
-        .map_err(|fault| NeedFault { kind: NeedKind::Files, message: format!("{fault}.") })
+        .map_err(|fault| NeedFault { kind: NeedKind::Files, message: message(&fault.to_string()) })
+}
+
+/// Lines to paste end as they are.
+fn message(fault: &str) -> String {
+    match fault.contains('\n') {
+        true => fault.to_owned(),
+        false => format!("{fault}."),
+    }
 }
 
 #[cfg(test)]
@@ -30,7 +38,19 @@ mod tests {
         let mut files = groundrun_host::SharedFiles::default();
         let fault = check(&files, &needs).expect_err("nothing stands for it");
         assert_eq!(fault.kind, NeedKind::Files);
-        assert!(fault.message.contains("[nfs.\"nas:/a\"]"), "{}", fault.message);
+        let expected = "NFS directory nas:/a cannot be mounted on this machine (without root the kernel mounts none). \
+            Add to the server's settings file, with a directory of yours:\n\
+            [nfs.\"nas:/a\"]\n\
+            directory = \"/a/directory\"\n\
+            or start it with --nfs nas:/a=/a/directory";
+        assert_eq!(fault.message, expected);
+        files.nfs.insert(("nas".into(), "/a".into()), "/not/there".into());
+        let fault = check(&files, &needs).expect_err("that is not there");
+        assert!(
+            fault.message.ends_with(" Make that directory, or map it to another."),
+            "{}",
+            fault.message
+        );
         for path in ["/a", "/b"] {
             files.nfs.insert(("nas".into(), path.into()), "/".into());
         }
