@@ -113,8 +113,18 @@ fn gcloud_sets_secrets_as_variables_and_as_files() {
     lab.gcloud(&["run", "jobs", "update", "sealed", "--remove-secrets=OLD,/secrets/first"]).well();
     let job = lab.gcloud(&["run", "jobs", "describe", "sealed", "--format=json"]).well().json();
     assert!(job.to_string().contains("secretKeyRef"), "{job:#}");
-    lab.gcloud(&["run", "jobs", "update", "sealed", "--update-env-vars=WHAT=PASS"]).well();
-    assert_eq!(execute(&lab, "sealed"), expected[..1]);
+    lab.gcloud(&[
+        "alpha",
+        "run",
+        "jobs",
+        "update",
+        "sealed",
+        "--add-volume=name=whole,type=secret,secret=other,version=1,path=it",
+        "--add-volume-mount=volume=whole,mount-path=/whole",
+        "--update-env-vars=WHAT=PASS /whole/it",
+    ])
+    .well();
+    assert_eq!(execute(&lab, "sealed"), [expected[0].clone(), format!("/whole/it {one}")]);
     lab.finish();
 }
 
