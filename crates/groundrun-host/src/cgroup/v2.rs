@@ -36,7 +36,8 @@ pub(crate) struct Level {
     pub(crate) is_delegated: bool,
 }
 
-/// Rounds of moving processes aside: each moves all that it sees, so more than two mean that somebody forks in a loop.
+/// Rounds of moving processes aside in which some were moved: each moves all that it sees, so more than two mean that
+/// somebody forks in a loop.
 const ASIDE_ROUNDS_MAX: u32 = 8;
 
 /// Rounds of handing controllers down: another server that ends at the same moment can take them back once, and each that
@@ -294,16 +295,25 @@ fn move_aside(from: &Path, to: &Path) -> io::Result<()> {
         Err(err) if err.kind() != io::ErrorKind::AlreadyExists => return Err(err),
         Ok(()) | Err(_) => {}
     }
-    for _ in 0..ASIDE_ROUNDS_MAX {
+    let (mut rounds, mut looks) = (0, 0);
+    while rounds < ASIDE_ROUNDS_MAX && looks < LOOKS_MAX {
         let processes = fs::read_to_string(from.join("cgroup.procs"))?;
         if processes.is_empty() {
             return Ok(());
         }
+        let mut some_moved = false;
         for process in processes.lines() {
             match fs::write(to.join("cgroup.procs"), process) {
                 Err(err) if err.raw_os_error() == Some(rustix::io::Errno::SRCH.raw_os_error()) => {}
-                done => done?,
+                done => some_moved |= done.map(|()| true)?,
             }
+        }
+        if some_moved {
+            rounds += 1;
+        } else {
+            // Who is just ending is listed until it has, and can be moved no more.
+            looks += 1;
+            pause();
         }
     }
     Err(io::Error::other("processes keep appearing in it"))
