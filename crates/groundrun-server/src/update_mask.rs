@@ -1,5 +1,7 @@
 //! `updateMask` of a change: which parts of a thing it replaces.
 
+use groundrun_api::check::snake;
+
 /// What becomes of a part.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) enum Part {
@@ -23,17 +25,6 @@ impl Part {
 /// The paths of a mask, which has them between commas in either spelling: `versionAliases` is `version_aliases`.
 pub(crate) fn paths(mask: &str) -> impl Iterator<Item = String> {
     mask.split(',').map(str::trim).filter(|path| !path.is_empty()).map(snake)
-}
-
-fn snake(path: &str) -> String {
-    let mut snake = String::with_capacity(path.len() + 4);
-    for letter in path.chars() {
-        if letter.is_ascii_uppercase() {
-            snake.push('_');
-        }
-        snake.push(letter.to_ascii_lowercase());
-    }
-    snake
 }
 
 #[cfg(test)]

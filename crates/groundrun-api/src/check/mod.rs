@@ -14,5 +14,5 @@ mod tests;
 
 pub use decode::{Message, decode, decode_bytes, parse_json};
 pub use scalar::base64;
-pub use schema::{Field, Kind, Schema, SchemaError};
+pub use schema::{Field, Kind, Schema, SchemaError, snake};
 pub use walk::check;

@@ -244,8 +244,9 @@ fn proto_name(message: &str) -> String {
     }
 }
 
-/// `taskCount` to `task_count`.
-fn snake(camel: &str) -> String {
+/// `taskCount` to `task_count`, as Google's protobufs have it; what is so already stays.
+#[must_use]
+pub fn snake(camel: &str) -> String {
     let mut snake = String::with_capacity(camel.len() + 4);
     for letter in camel.chars() {
         if letter.is_ascii_uppercase() {
